@@ -82,6 +82,7 @@ function sampleOf({ label, text, body, results, batch, work }: SampleTerms): Sam
     commandVariant: 0,
     firstInSequence: false,
     precedingRequestId: undefined,
+    executionTime: undefined,
     signature: undefined,
     body,
   }))

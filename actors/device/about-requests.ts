@@ -11,6 +11,7 @@ import { boundsOf } from './counter-bounds.ts'
 import { refuseCounter, type DeviceOutbox } from './effects.ts'
 import { findEnded } from './ended-requests.ts'
 import { end } from './ending.ts'
+import { waitsForTime } from './future.ts'
 import { burnt } from './keys.ts'
 import { findPast } from './past-counters.ts'
 import { waitsForPredecessor } from './sequences.ts'
@@ -63,9 +64,10 @@ function mayHaveAccepted(
   return findPast(state.past, key, counter) !== undefined
 }
 
-function stateOf(request: OpenRequest, isSent: boolean): 1 | 2 | 4 | 6 {
+function stateOf(request: OpenRequest, isSent: boolean): 1 | 2 | 4 | 6 | 7 {
   if (request.hold?.phase === 'quarantined') return 4
   if (waitsForPredecessor(request)) return 6
+  if (waitsForTime(request)) return 7
   return isSent ? 2 : 1
 }
 

@@ -8,10 +8,8 @@ import { standingOf, type Directory } from '../../core/access/directory.ts'
 import { hasToSignSrv } from '../../core/access/signing.ts'
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import { copyOf, emptyBytes } from '../../core/base/bytes.ts'
-import { errorCodeOf, errorId } from '../../core/base/error-table.ts'
+import { errorId } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
-import { limits } from '../../core/base/limits.ts'
-import { mayRepeat } from '../../core/catalogue/retry-policy.ts'
 import {
   readBodyView,
   readKind,
@@ -23,24 +21,17 @@ import { Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { sealViewOf } from '../../core/envelope/signed-request.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
-import { endOf, retryDelayMs, spread } from './clock-set.ts'
+import { decideAnswered, evolveAttempt, expire, settle } from './attempts.ts'
+import { cancelWaiting, evolveTimeCame, isCancellation } from './future.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { DeviceOutbox } from './effects.ts'
-import {
-  contentHashOf,
-  namedIn,
-  readRequest,
-  sealIn,
-  type AttemptFailed,
-  type DeviceFact,
-} from './facts.ts'
+import { contentHashOf, namedIn, readRequest, sealIn, type DeviceFact } from './facts.ts'
 import { faultAfter } from './cause.ts'
-import { alarm, end } from './ending.ts'
-import { cutOf, evolveGranted, grantedAs, isConsentGone } from './grants.ts'
+import { end } from './ending.ts'
+import { cutOf, evolveGranted, grantedAs } from './grants.ts'
 import { countFirst, decideCounted, decideQuarantineAction, evolveHold } from './holds.ts'
 import { burn, isInDoubt, noted } from './keyring.ts'
-import type { Using } from './keys-facts.ts'
 import {
   burnt,
   decideAcceptance,
@@ -50,19 +41,12 @@ import {
   decideStepAnswered,
   evolveKeys,
   keysFor,
-  note,
   parkStep,
   sendKeyStep,
 } from './keys.ts'
-import {
-  decideRefresh,
-  decideRights,
-  decideRightsQuery,
-  endUnentitled,
-  evolveLinks,
-} from './links.ts'
+import { decideRefresh, decideRights, decideRightsQuery, evolveLinks } from './links.ts'
 import type { Arrived } from '../kind/messages.ts'
-import type { Answered, DeviceMessage } from './messages.ts'
+import type { DeviceMessage } from './messages.ts'
 import { findEnded } from './ended-requests.ts'
 import { findPast } from './past-counters.ts'
 import { tellLeft } from './quarantine-letters.ts'
@@ -70,16 +54,7 @@ import { decideRegistration, evolveRecord } from './registration.ts'
 import { reject } from './rejections.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
 import { refusalOf } from './request-checks.ts'
-import {
-  endOverdue,
-  evolveSucceeded,
-  placeOf,
-  releaseSuccessor,
-  rememberSequenced,
-  settleSequences,
-  waitEndOf,
-  waitsForPredecessor,
-} from './sequences.ts'
+import { evolveSucceeded, placeOf, rememberSequenced } from './sequences.ts'
 import { decideStatusChange, evolveStatus } from './status.ts'
 import { findOpen, findOriginator, rememberEnded, topOf, type DeviceState } from './state.ts'
 import { nextInTurn } from './turn.ts'
@@ -136,6 +111,7 @@ function decideArrived(
     case Kind.SERVICE_REQUEST:
     case Kind.SIGNED_REQUEST:
     case Kind.SEQUENCED_REQUEST:
+    case Kind.FUTURE_REQUEST:
       return decideRequest(state, message, now, directory, out)
     case Kind.DEVICE_REGISTRATION:
       return decideRegistration(state, message, now, directory, out)
@@ -203,7 +179,8 @@ function decideRequest(
     return reject({ state, message, originator, now, directory }, granted, out)
   const asked = { ...sealIn(buffer, at), ...namedIn(buffer, at) }
   out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...asked }, ...granted)
-  countFirst(request, readTarget(buffer, at), directory, now, out)
+  if (isCancellation(request)) cancelWaiting(state, request, now, out)
+  else countFirst(request, readTarget(buffer, at), directory, now, out)
   acknowledge(out, message, accepted, now)
 }
 
@@ -212,85 +189,13 @@ function mustBeSigned({ buffer, at }: Arrived, { isInForce, parties }: Directory
   return party !== undefined && hasToSignSrv(party, readSrv(buffer, at))
 }
 
-function decideAnswered(
-  state: DeviceState,
-  message: Answered,
-  now: number,
-  directory: Directory,
-  out: DeviceOutbox,
-): void {
-  // What was sent is not on disk: after a reload it is forgotten, and its answer is as good as
-  // before.
-  const request = state.sent ?? findOpen(state, message.originator, message.counter)
-  // An answer to what has ended meanwhile, or came twice: nobody waits for it.
-  if (
-    request === undefined ||
-    request.counter !== message.counter ||
-    request.originator !== message.originator
-  )
-    return
-  const { outcome, cause } = message
-  const { using: noted, isRaised } = note(state, message.counters, now, out)
-  const using: Using = { ...noted, ...(cause && { cause }) }
-  const code = errorCodeOf(outcome)
-  // A device that dials in was not there to be asked: that is no attempt, and it is waited for up
-  // to the deadline.
-  const transport = state.record?.address.transport
-  const isAway = code === 'DEVICE_UNREACHABLE' && transport === 'dial-in' && !isRaised
-  const attempt = Math.min(request.attempt + (isAway ? 0 : 1), limits.attemptsCountedMax)
-  // What the device has just said of its counter is worth one attempt more, at once.
-  const isAtOnce = isRaised && attempt <= limits.attemptsMax
-  if (code !== undefined && mayRepeat(code, isAtOnce ? attempt - 1 : attempt)) {
-    const delayMs = isAway
-      ? spread(request, limits.dialInRetryMs)
-      : retryDelayMs(request, transport, attempt)
-    const nextAttemptAt = isAtOnce ? now : now + delayMs
-    if (nextAttemptAt < endOf(request)) {
-      const { originator, counter } = request
-      out.facts.push({
-        type: 'ATTEMPT_FAILED',
-        originator,
-        counter,
-        time: now,
-        outcome,
-        attempt,
-        nextAttemptAt,
-        ...using,
-      })
-      return
-    }
-  }
-  if (cause !== undefined) alarm(state, cause, out)
-  const { originator: party, srv } = request
-  // What the device has said is not for a third party whose consent has ended meanwhile.
-  if (isConsentGone(state, { party, srv, directory, atMs: now }))
-    return end(out, request, now, { outcome: errorId('CONSENT_MISSING'), attempt, using: noted })
-  end(out, request, now, { outcome, attempt, body: message.bodyBytes, using })
-  releaseSuccessor(state, request, outcome, now, out)
-}
-
-/**
- * Ends what waits and whose deadline has come. What is on its way ends by the WAN's own time-outs.
- */
-function expire(state: DeviceState, now: number, out: DeviceOutbox): void {
-  for (const request of state.open) {
-    if (request === state.sent || waitEndOf(request) > now) continue
-    if (waitsForPredecessor(request)) {
-      endOverdue(state, request, now, out)
-      continue
-    }
-    const outcome = request.attempt === 0 ? errorId('REQUEST_EXPIRED') : request.lastOutcome
-    end(out, request, now, { outcome, using: burnt(state.keyring) })
-  }
-}
-
 function decideNext(
   state: DeviceState,
   now: number,
   directory: Directory,
   out: DeviceOutbox,
 ): void {
-  if (endUnentitled(state, now, directory, out) || settleSequences(state, now, out))
+  if (settle(state, now, directory, out))
     return void out.effects.push({ type: 'WAKE_AT', at: now + 1 })
   if (state.sent === undefined && state.keyStep === undefined) {
     // While nobody knows which keys the device has, requests wait.
@@ -433,6 +338,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       return evolveHold(state, fact)
     case 'PREDECESSOR_SUCCEEDED':
       return evolveSucceeded(state, fact)
+    case 'EXECUTION_TIME_CAME':
+      return evolveTimeCame(state, fact)
     case 'REQUEST_SENT':
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom
@@ -472,17 +379,6 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       rememberSequenced(state, request, outcome)
     }
   }
-}
-
-function evolveAttempt(state: DeviceState, fact: AttemptFailed): void {
-  state.fault = faultAfter(state.fault, fact, false)
-  noted(state.keyring, fact.counters)
-  const request = findOpen(state, fact.originator, fact.counter)
-  if (request === undefined) return
-  request.attempt = fact.attempt
-  request.nextAttemptAt = fact.nextAttemptAt
-  request.lastOutcome = fact.outcome
-  if (state.sent === request) state.sent = undefined
 }
 
 function raise(state: DeviceState, key: Eui64, counter: RequestCounter): void {

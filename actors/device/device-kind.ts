@@ -55,7 +55,10 @@ function isNew(message: DeviceMessage): boolean {
 }
 
 const isRequest = (kind: Kind): boolean =>
-  kind === Kind.SERVICE_REQUEST || kind === Kind.SIGNED_REQUEST || kind === Kind.SEQUENCED_REQUEST
+  kind === Kind.SERVICE_REQUEST ||
+  kind === Kind.SIGNED_REQUEST ||
+  kind === Kind.SEQUENCED_REQUEST ||
+  kind === Kind.FUTURE_REQUEST
 
 /** An answer goes on as one that was too large. */
 function smallerOf(message: DeviceMessage): DeviceMessage | undefined {

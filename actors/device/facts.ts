@@ -24,8 +24,8 @@ import {
 } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { executeAtIn, executeAtView, futureBodyOf } from '../../core/envelope/future-request.ts'
 import {
-  isSequenced,
   sequencedBodyOf,
   sequenceIn,
   sequenceView,
@@ -54,7 +54,12 @@ import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './rec
 import type { RequestRejected } from './rejection-fact.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import { readStatusFact, statusFactBody, type DeviceStatusChanged } from './status-fact.ts'
-import { readSucceeded, type PredecessorSucceeded } from './sequence-facts.ts'
+import {
+  aboutRequestIn,
+  type AboutRequest,
+  type ExecutionTimeCame,
+  type PredecessorSucceeded,
+} from './waiting-facts.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
 /**
@@ -71,13 +76,7 @@ export type RequestAccepted = {
 export type RequestSent = { type: 'REQUEST_SENT'; request: OpenRequest; countersFrom: number }
 /** Likewise. */
 export type KeyStepSent = { type: 'KEY_STEP_SENT'; step: KeyStep; countersFrom: number }
-type Concerning = {
-  originator: Eui64
-  counter: RequestCounter
-  time: number
-  outcome: number
-  attempt: number
-}
+type Concerning = AboutRequest & { outcome: number; attempt: number }
 export type AttemptFailed = Concerning & Using & { type: 'ATTEMPT_FAILED'; nextAttemptAt: number }
 export type RequestEnded = Concerning & Using & { type: 'REQUEST_ENDED' }
 /**
@@ -110,6 +109,7 @@ export type DeviceFact =
   | RequestRejected
   | RequestHeld
   | PredecessorSucceeded
+  | ExecutionTimeCame
 
 /** True for facts that name a request. */
 export function isOfRequest(
@@ -147,8 +147,9 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
       const bodyView = heldBody(fact)
       return void begin(frame, device, { ...fact, kind: Kind.REQUEST_HELD, bodyView })
     }
-    case 'PREDECESSOR_SUCCEEDED': {
-      const kind = Kind.PREDECESSOR_SUCCEEDED
+    case 'PREDECESSOR_SUCCEEDED':
+    case 'EXECUTION_TIME_CAME': {
+      const kind = Kind[fact.type]
       return void begin(frame, device, { ...fact, kind, bodyView: emptyBytes })
     }
     case 'REQUEST_SENT':
@@ -200,10 +201,16 @@ function writeAccepted(
   const { originator, counter, bodyBytes, acceptedAt } = request
   const isSigned = sealBytes !== undefined
   const plainKind = isSigned ? Kind.SIGNED_REQUEST_ACCEPTED : Kind.REQUEST_ACCEPTED
-  const kind = named === undefined ? plainKind : Kind.SEQUENCED_REQUEST_ACCEPTED
   const sealedView = isSigned ? sealedBodyOf(sealBytes, bodyBytes) : bodyBytes
-  const bodyView = named === undefined ? sealedView : sequencedBodyOf(named, sealedView, isSigned)
-  const envelope = { kind, originator, counter, bodyView, time: acceptedAt }
+  const about = { originator, counter, time: acceptedAt }
+  let envelope: Envelope = { ...about, kind: plainKind, bodyView: sealedView }
+  if (named !== undefined) {
+    const bodyView = sequencedBodyOf(named, sealedView, isSigned)
+    envelope = { ...about, kind: Kind.SEQUENCED_REQUEST_ACCEPTED, bodyView }
+  } else if (request.future !== undefined) {
+    const bodyView = futureBodyOf(request.future.executeAt, sealedView, isSigned)
+    envelope = { ...about, kind: Kind.FUTURE_REQUEST_ACCEPTED, bodyView }
+  }
   const at = begin(frame, device, envelope)
   const buffer = frame.target
   buffer[at + offsetOf.lane + 1] = request.lane
@@ -262,17 +269,17 @@ function writeConcerning(
 }
 
 /**
- * Of what a request asks for: srv, type of body, place in a sequence and body; not of its deadline
- * or lane, which a repeat may change.
+ * Of what a request asks for: srv, type of body, place in a sequence, execution time and body; not
+ * of its deadline or lane, which a repeat may change.
  */
 export function contentHashOf(buffer: Buffer, at: number): number {
   const srvHash = fnv1a32(buffer, at + offsetOf.srv, at + offsetOf.srv + 4)
-  let typeHash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
-  if (isSequenced(readKind(buffer, at))) {
-    const view = sequenceView(buffer, at)
-    typeHash = fnv1a32(view, 0, view.length, typeHash)
-  }
-  return fnv1a32(buffer, requestBodyStart(buffer, at), envelopeEnd(buffer, at), typeHash)
+  let hash = fnv1a32(buffer, at + offsetOf.bodyType, at + offsetOf.bodyType + 2, srvHash)
+  const kind = readKind(buffer, at)
+  if (kind !== Kind.SERVICE_REQUEST && kind !== Kind.REQUEST_ACCEPTED)
+    for (const view of [sequenceView(buffer, at), executeAtView(buffer, at)])
+      hash = fnv1a32(view, 0, view.length, hash)
+  return fnv1a32(buffer, requestBodyStart(buffer, at), envelopeEnd(buffer, at), hash)
 }
 
 /**
@@ -286,6 +293,7 @@ export function readRequest(
   counter: RequestCounter,
   acceptedAt: number,
 ): OpenRequest {
+  const executeAt = executeAtIn(buffer, at)
   return {
     originator,
     counter,
@@ -299,6 +307,7 @@ export function readRequest(
     nextAttemptAt: 0,
     lastOutcome: 0,
     bodyBytes: copyOf(requestBodyView(buffer, at)),
+    ...(executeAt !== undefined && { future: { executeAt, isWaiting: true } }),
   }
 }
 
@@ -329,7 +338,10 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         ...usingIn(buffer, at),
       }
     case Kind.PREDECESSOR_SUCCEEDED:
-      return readSucceeded(buffer, at)
+      return { type: 'PREDECESSOR_SUCCEEDED', ...aboutRequestIn(buffer, at) }
+    case Kind.EXECUTION_TIME_CAME:
+      return { type: 'EXECUTION_TIME_CAME', ...aboutRequestIn(buffer, at) }
+    case Kind.FUTURE_REQUEST_ACCEPTED:
     case Kind.SEQUENCED_REQUEST_ACCEPTED:
     case Kind.SIGNED_REQUEST_ACCEPTED:
     case Kind.REQUEST_ACCEPTED:
@@ -387,9 +399,7 @@ function usingIn(buffer: Buffer, at: number): Using {
 
 function readConcerning(buffer: Buffer, at: number): Concerning {
   return {
-    originator: readOriginator(buffer, at),
-    counter: readRequestCounter(buffer, at + offsetOf.counter),
-    time: readTime(buffer, at),
+    ...aboutRequestIn(buffer, at),
     outcome: readOutcome(buffer, at),
     attempt: readAttempt(buffer, at),
   }

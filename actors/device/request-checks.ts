@@ -14,6 +14,7 @@ import { offsetOf } from '../../core/envelope/layout.ts'
 import type { Arrived } from '../kind/messages.ts'
 import { noCounter } from './counter-bounds.ts'
 import { entitlementAt } from './grants.ts'
+import { refusalOfTime } from './future.ts'
 import { hasRoom } from './holds.ts'
 import { refusalOfSequence } from './sequences.ts'
 import { statusOf } from './status.ts'
@@ -46,12 +47,9 @@ export function refusalOf(
   const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
   if (refusal !== undefined) return refusal
   if (readDeadline(buffer, at) <= now) return 'REQUEST_DEADLINE_PAST'
-  const unfit = refusalOfSequence(
-    state,
-    { buffer, at },
-    { originator: party, counter },
-    directory.format,
-  )
+  const unfit =
+    refusalOfSequence(state, { buffer, at }, { originator: party, counter }, directory.format) ??
+    refusalOfTime(state, { buffer, at }, { originator: party, srv: row.srv }, now, directory.format)
   if (unfit !== undefined) return unfit
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax)
     return 'DEVICE_ORIGINATORS_FULL'

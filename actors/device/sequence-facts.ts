@@ -1,8 +1,6 @@
-/** What a device knows of sequences of requests, and the fact of them; decided in sequences.ts. */
-import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
+/** What a device knows of sequences of requests; decided in sequences.ts. */
+import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
-import { readOriginator, readTime } from '../../core/envelope/envelope.ts'
-import { offsetOf } from '../../core/envelope/layout.ts'
 
 /** The place of an open request in a sequence of its party at this device. */
 export type SequencePlace = {
@@ -27,20 +25,3 @@ export type SequencedEnd = {
   /** Row of the error table. */
   readonly outcome: number
 }
-
-/** The predecessor of this request has succeeded: it may be sent from now on. */
-export type PredecessorSucceeded = {
-  type: 'PREDECESSOR_SUCCEEDED'
-  originator: Eui64
-  counter: RequestCounter
-  /** UTC ms. */
-  time: number
-}
-
-/** The fact in the envelope at `at`. */
-export const readSucceeded = (buffer: Buffer, at: number): PredecessorSucceeded => ({
-  type: 'PREDECESSOR_SUCCEEDED',
-  originator: readOriginator(buffer, at),
-  counter: readRequestCounter(buffer, at + offsetOf.counter),
-  time: readTime(buffer, at),
-})

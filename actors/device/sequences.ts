@@ -29,8 +29,9 @@ import { endOf } from './clock-set.ts'
 import type { DeviceOutbox } from './effects.ts'
 import { end } from './ending.ts'
 import { burnt } from './keys.ts'
-import type { PredecessorSucceeded, SequencedEnd, SequencePlace } from './sequence-facts.ts'
+import type { SequencedEnd, SequencePlace } from './sequence-facts.ts'
 import { findOpen, type DeviceState, type OpenRequest } from './state.ts'
+import type { PredecessorSucceeded } from './waiting-facts.ts'
 
 type Name = { readonly originator: Eui64; readonly counter: RequestCounter }
 

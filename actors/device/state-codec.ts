@@ -33,7 +33,7 @@ import {
  * reads it.
  */
 export const stateVersion = 7
-/** Without sequences of requests. */
+/** Without sequences of requests, and requests for a later time. */
 const unsequencedVersion = 6
 /** Without a request that is held back. */
 const unheldVersion = 5
@@ -71,11 +71,11 @@ export function packState(state: DeviceState): Buffer {
       r.lastOutcome,
       r.bodyBytes,
       ...(r.hold === undefined
-        ? r.sequence === undefined
-          ? []
-          : [null]
+        ? hasTerms(r)
+          ? [null]
+          : []
         : [[HoldPhase.indexOf(r.hold.phase), r.hold.event, r.hold.reason]]),
-      ...(r.sequence === undefined ? [] : [packedPlace(r.sequence)]),
+      ...packedTerms(r),
     ]),
     ended,
     endedCount,
@@ -112,8 +112,7 @@ function versionOf({
   status,
   sequenced,
 }: DeviceState): number {
-  if (sequenced.length > 0 || open.some(({ sequence }) => sequence !== undefined))
-    return stateVersion
+  if (sequenced.length > 0 || open.some(hasTerms)) return stateVersion
   if (open.some(({ hold }) => hold !== undefined)) return unsequencedVersion
   if (linked !== undefined || status !== undefined) return unheldVersion
   if (fault !== undefined) return faultVersion
@@ -137,7 +136,9 @@ type PackedRequest = [
   /** From version 6 on, for a request that is held back. */
   ([phase: number, event: number, reason: QuarantineReason] | null)?,
   /** From version 7 on, for a request in a sequence. */
-  PackedPlace?,
+  (PackedPlace | null)?,
+  /** From version 7 on, for a request for a later time. */
+  [executeAt: number, isWaiting: boolean]?,
 ]
 type PackedPlace = [
   isFirst: boolean,
@@ -153,6 +154,16 @@ type PackedEnd = [
   place: number,
   outcome: number,
 ]
+
+/** True for a request in a sequence, or for a later time. */
+const hasTerms = ({ sequence, future }: OpenRequest): boolean =>
+  sequence !== undefined || future !== undefined
+
+function packedTerms({ sequence, future }: OpenRequest): unknown[] {
+  const place = sequence && packedPlace(sequence)
+  if (future !== undefined) return [place ?? null, [future.executeAt, future.isWaiting]]
+  return place === undefined ? [] : [place]
+}
 
 const packedPlace = ({
   isFirst,
@@ -334,5 +345,6 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     bodyBytes: copyOf(packed[11]),
     ...(packed[12] && { hold: holdIn(packed[12]) }),
     ...(packed[13] && { sequence: placeIn(packed[13]) }),
+    ...(packed[14] && { future: { executeAt: packed[14][0], isWaiting: packed[14][1] } }),
   }
 }

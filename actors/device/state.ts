@@ -56,6 +56,8 @@ export type OpenRequest = {
   bodyBytes: Buffer
   /** Left out as a rule: it is held back by anomaly detection (holds.ts). */
   hold?: Hold | undefined
+  /** Left out as a rule: it is for a later time, UTC ms (future.ts). */
+  future?: { readonly executeAt: number; readonly isWaiting: boolean } | undefined
   /** Left out as a rule: its place in a sequence (sequences.ts). */
   sequence?: SequencePlace | undefined
   /**

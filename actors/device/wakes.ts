@@ -21,6 +21,7 @@ export function nextWakeMs(state: DeviceState, now: number): number {
   for (const request of state.open) {
     if (request === state.sent) continue
     at = Math.min(at, waitEndOf(request))
+    if (request.future?.isWaiting === true) at = Math.min(at, request.future.executeAt)
     if (request.nextAttemptAt < at && isWaiting(state, request, now)) at = request.nextAttemptAt
   }
   // Who may use the device changes.

@@ -42,7 +42,7 @@ export type ReportStatus = {
   replyTo: ReplyTo
   srv: number
   /** 1 waiting, 2 sent, 3 ended, 4 in quarantine. */
-  state: 1 | 2 | 3 | 4 | 6
+  state: 1 | 2 | 3 | 4 | 6 | 7
   /** 0xffff while it has not ended. */
   outcome: number
   attempt: number

@@ -35,7 +35,8 @@ const parked = errorId('DEVICE_ACTOR_PARKED')
 const isAcceptance = (kind: Kind): boolean =>
   kind === Kind.REQUEST_ACCEPTED ||
   kind === Kind.SIGNED_REQUEST_ACCEPTED ||
-  kind === Kind.SEQUENCED_REQUEST_ACCEPTED
+  kind === Kind.SEQUENCED_REQUEST_ACCEPTED ||
+  kind === Kind.FUTURE_REQUEST_ACCEPTED
 
 /** Frames of one tick; those of facts are whole, with their chain link. */
 export type TickFrames = {

@@ -16,6 +16,8 @@ export const deviceLimits = {
    * valid. While it is not reached they go on until the deadline.
    */
   attemptsMax: 3,
+  /** Requests that wait for their execution time at a device, of all parties. */
+  deviceFutureRequestsMax: 32,
   /** Attempts are counted up to here. */
   attemptsCountedMax: 0xffff,
   /** The oldest half hour a meter keeps: 13 months, SMETS2 5.7.5.20 [GK]. */

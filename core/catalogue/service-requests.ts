@@ -25,6 +25,10 @@ export type Role = (typeof Role)[number]
 export const AnsweredBy = ['device', 'device-actor', 'view', 'campaign'] as const
 export type AnsweredBy = (typeof AnsweredBy)[number]
 
+/** Who keeps a request for a later time. */
+export const FutureDated = ['busbar', 'device'] as const
+export type FutureDated = (typeof FutureDated)[number]
+
 /**
  * What takes part in an operation's value, by name, because it is known only when the command is
  * built.
@@ -75,6 +79,8 @@ export type ServiceRequestRow = {
   readonly answeredBy: AnsweredBy
   /** Where the party names no priority. */
   readonly lane: Lane
+  /** Where a request for a later time may be kept until then: at Busbar, at the device. */
+  readonly futureDated: readonly FutureDated[]
   /** Busbar carries it out; if false it is refused with REQUEST_SRV_UNSUPPORTED. */
   readonly isServed: boolean
   /** Field number in the `body` oneof of busbar.v1.ServiceRequest; 0 when it takes none. */
@@ -144,6 +150,7 @@ export const serviceRequests: readonly ServiceRequestRow[] = requestRows.map(
       deviceTypes,
       isCritical: raw.critical,
       answeredBy: oneOf(AnsweredBy, raw.answeredBy, raw.srv),
+      futureDated: listOf(FutureDated, raw.futureDated ?? '', raw.srv),
       lane: Lane[oneOf(['URGENT', 'NORMAL', 'BULK'], raw.lane, raw.srv)],
       isServed: served !== undefined,
       bodyType: served?.bodyType ?? 0,

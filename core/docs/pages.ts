@@ -320,6 +320,7 @@ export function serviceRequestsPage(proto: Source): string {
       ' `DEVICE_TYPE_UNFIT`.',
     `A body is required where one is named, and no other is accepted; its fields are explained in proto/busbar/v1/service_request.proto. A` +
       ` period (\`ReadPeriod\`) has at most ${limits.profileDaysMax} days. Without a priority in the request its lane is the one below.`,
+    'Later time: who keeps a request with an [execution time](future-dated.md) until then.',
     'Command variants are those that fit the variant; which of them are available, and all checks of a request in their order:' +
       ' [access control](access.md).',
     '## Served',
@@ -331,6 +332,7 @@ export function serviceRequestsPage(proto: Source): string {
         'Devices',
         'Command variants',
         'Lane',
+        'Later time',
         'Body',
         'COSEM operations (class/object/index)',
       ],
@@ -341,6 +343,7 @@ export function serviceRequestsPage(proto: Source): string {
         row.deviceTypes.join(' '),
         commandVariantWords(row),
         laneWords.get(row.lane)!,
+        row.futureDated.join(' '),
         row.bodyType === 0 ? '' : `\`${bodies.get(row.bodyType)}\``,
         operationWords(row),
       ]),

@@ -45,6 +45,8 @@ export const Kind = {
   SIGNED_REQUEST: 31,
   // and one in a sequence, sequenced-request.ts
   SEQUENCED_REQUEST: 176,
+  // and one for a later time, future-request.ts
+  FUTURE_REQUEST: 185,
   // from a party, or an operator's door, to a host: releases or deletes a request in quarantine
   QUARANTINE_ACTION: 24,
   // between an operator's door and a host: counters of parties at a device
@@ -82,6 +84,8 @@ export const Kind = {
   REQUEST_HELD: 60,
   SEQUENCED_REQUEST_ACCEPTED: 192,
   PREDECESSOR_SUCCEEDED: 193,
+  FUTURE_REQUEST_ACCEPTED: 206,
+  EXECUTION_TIME_CAME: 207,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,

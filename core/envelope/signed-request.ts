@@ -14,6 +14,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import { copyOf } from '../base/bytes.ts'
 import { limits } from '../base/limits.ts'
 import { envelopeEnd, readKind } from './envelope.ts'
+import { futureBytesIn, isSealedFuture } from './future-request.ts'
 import { headerBytes, Kind } from './layout.ts'
 import { isSealedSequence, sequenceBytesIn } from './sequenced-request.ts'
 
@@ -50,13 +51,14 @@ function isSigned(buffer: Buffer, at: number): boolean {
   return (
     kind === Kind.SIGNED_REQUEST ||
     kind === Kind.SIGNED_REQUEST_ACCEPTED ||
-    isSealedSequence(buffer, at)
+    isSealedSequence(buffer, at) ||
+    isSealedFuture(buffer, at)
   )
 }
 
 /** Where a seal, with its length, begins in the envelope at `at`, or the body without a seal. */
 const sealedStart = (buffer: Buffer, at: number): number =>
-  at + headerBytes + sequenceBytesIn(buffer, at)
+  at + headerBytes + sequenceBytesIn(buffer, at) + futureBytesIn(buffer, at)
 
 /** Where the body of the request begins in the envelope at `at`. @throws as `sealViewOf` */
 export const requestBodyStart = (buffer: Buffer, at: number): number =>

@@ -13,7 +13,7 @@ export const statusBodyBytes = 9
 /** The outcome of a STATUS envelope whose request has not ended. */
 export const notEnded = 0xffff
 
-const stateMax = 6
+const stateMax = 7
 
 /** Writes the body of the envelope at `at`. */
 export function writeStatusBody(

@@ -78,6 +78,7 @@ export const canonicalFields: readonly CanonicalField[] = [
   { number: 7, name: 'command_variant', type: 'uint32' },
   { number: 10, name: 'first_in_sequence', type: 'bool' },
   { number: 11, name: 'preceding_request_id', type: requestIdFields },
+  { number: 12, name: 'execution_time', type: 'time' },
   bodyOf(16, 'display_message', [{ number: 1, name: 'text', type: 'text' }]),
   bodyOf(17, 'read_period', [
     { number: 1, name: 'start_time', type: 'time' },

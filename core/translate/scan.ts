@@ -52,6 +52,8 @@ export class RequestScan implements ScannedRequest, BodyPlace {
   /** Where the body's content stands in the scanned buffer. */
   bodyStart = 0
   bodyEnd = 0
+  /** When it is to be carried out, UTC ms; 0 for none. One at or before 1970 is 1. */
+  executeAtMs = 0
   /** The first of a sequence. */
   isFirstInSequence = false
   /** It names a predecessor; the three fields below are of that. */
@@ -76,6 +78,7 @@ export class RequestScan implements ScannedRequest, BodyPlace {
     this.bodyStart = this.bodyEnd = 0
     this.signatureStart = this.signatureEnd = 0
     this.isFirstInSequence = this.hasPreceding = false
+    this.executeAtMs = 0
   }
 }
 
@@ -132,6 +135,7 @@ function readPrecedingId(view: Buffer, start: number, end: number, scan: Request
 
 const firstField = 10
 const precedingField = 11
+const executionTimeField = 12
 const priorityUrgent = 1
 const priorityBulk = 3
 
@@ -172,6 +176,10 @@ export function scanServiceRequest(
         scan.bodyEnd = to
       } else if (field === precedingField) {
         if (!readPrecedingId(view, from, to, scan)) return 'REQUEST_WIRE_MALFORMED'
+      } else if (field === executionTimeField) {
+        const executeAtMs = readTimestamp(view, from, to)
+        if (executeAtMs === undefined) return 'REQUEST_WIRE_MALFORMED'
+        scan.executeAtMs = executeAtMs < 1 ? 1 : executeAtMs
       } else if (field === signatureField) {
         scan.signatureStart = from
         scan.signatureEnd = to

@@ -15,6 +15,7 @@ import {
   signatureBytes,
   type Seal,
 } from '../envelope/signed-request.ts'
+import { executeAtIn } from '../envelope/future-request.ts'
 import { isSameSequence, sequenceIn } from '../envelope/sequenced-request.ts'
 import { sequenceOf } from './sequence-of.ts'
 import { canonicalFields, canonicalRequest } from './canonical-request.ts'
@@ -118,6 +119,8 @@ export function sealedRequestOf(buffer: Buffer, at: number): SealedRequest | str
   const isNamed = scan.isFirstInSequence || scan.hasPreceding
   if (!isSameSequence(sequenceIn(buffer, at), isNamed ? sequenceOf(scan) : undefined))
     return 'it was accepted with another place in a sequence than was signed'
+  if (scan.executeAtMs !== (executeAtIn(buffer, at) ?? 0))
+    return 'it was accepted with another execution time than was signed'
   const certificate = seal.thumbprint.toString('hex')
   const canonical = canonicalRequest(request, 0, request.length, certificate)
   return canonical === undefined ? 'the fields of the request' : { seal, canonical }

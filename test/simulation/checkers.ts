@@ -25,6 +25,7 @@ import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
 import { Registrations } from './registrations.ts'
+import { FutureRequests } from './future.ts'
 import { Sequences } from './sequences.ts'
 import { Standings } from './standings.ts'
 import { Thresholds } from './thresholds.ts'
@@ -56,6 +57,7 @@ export class LedgerChecker {
   readonly trials = new Trials((what) => this.fault(what))
   readonly standings = new Standings((what, request) => this.fault(what, request))
   readonly thresholds = new Thresholds((what, request) => this.fault(what, request))
+  readonly future = new FutureRequests((what, request) => this.fault(what, request))
   readonly sequences = new Sequences((what, request) => this.fault(what, request))
   readonly registrations = new Registrations((what, request) => this.fault(what, request))
   /** Ticks that the ledger has forgotten, from its beginning. */
@@ -127,6 +129,7 @@ export class LedgerChecker {
     this.thresholds.readDeviceFact(readTarget(frame, at), fact)
     this.registrations.readDeviceFact(readTarget(frame, at), fact)
     this.sequences.readDeviceFact(readTarget(frame, at), fact)
+    this.future.readDeviceFact(readTarget(frame, at), fact)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
     if (!isOfRequest(fact) || fact.type === 'REQUEST_SENT') return
@@ -172,8 +175,9 @@ export class LedgerChecker {
    */
   private checkOrder(request: string): void {
     const accepted = this.accepted.get(request)
-    // What waits for its predecessor holds up nothing, so that others overtake it.
-    if (accepted === undefined || this.sequences.hasPredecessor(request)) return
+    // What waits for its predecessor, or for its time, holds up nothing: others overtake it.
+    const hasWaited = this.sequences.hasPredecessor(request) || this.future.hasTime(request)
+    if (accepted === undefined || hasWaited) return
     const [party, meter] = request.split('/')
     // What is counted joins its lane when that is done.
     const isCounted = this.thresholds.isCounted(Number(party))
@@ -194,7 +198,8 @@ export class LedgerChecker {
       const deadlineMs = this.deadlines.get(request) ?? Infinity
       if (nowMs > Math.max(deadlineMs, sinceMs) + graceMs)
         this.fault(`not ended ${nowMs - deadlineMs} ms after its deadline`, request)
-      else if (nowMs - sinceMs > aliveMs)
+      // One for a later time waits for that first.
+      else if (nowMs - sinceMs > aliveMs && !this.future.hasTime(request))
         this.fault(`waits for ${nowMs - sinceMs} ms although nothing is wrong any more`, request)
     }
   }

@@ -453,13 +453,17 @@ export class Deployment {
     for (const { life } of [...this.hosts.values(), ...this.gateways.values()]) life.wake()
   }
 
-  /** The last that goes wrong: clocks are set once more, some of them right. */
-  setClocks(): void {
+  /** The last that goes wrong: clocks are set once more, some of them right, or all. */
+  setClocks(areRight: boolean): void {
     const kind = 'clocks jump'
     const draw = this.faults.of(kind)
     for (const [id, { life }] of [...this.hosts, ...this.gateways]) {
-      if (!this.faults.strikes(kind, 0.7)) continue
-      this.setClock(id, life, draw.is(0.3) ? 0 : life.clockAheadMs - draw.between(1_000, 3_600_000))
+      if (areRight) this.setClock(id, life, 0)
+      else if (this.faults.strikes(kind, 0.7)) {
+        const isRight = draw.is(0.3)
+        const ahead = isRight ? 0 : life.clockAheadMs - draw.between(1_000, 3_600_000)
+        this.setClock(id, life, ahead)
+      }
     }
   }
 

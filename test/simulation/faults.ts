@@ -52,6 +52,7 @@ export const faultKinds = [
   'parties are counted',
   'consents change',
   'requests are sequenced',
+  'requests are for a later time',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

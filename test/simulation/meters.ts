@@ -84,7 +84,10 @@ export class Meters {
     const isStep = isOfKeys(exchange.command.cosem!)
     if (!isStep && !checker.accepted.has(request))
       checker.fault('sent before it was accepted', request)
-    if (!isStep) checker.sequences.sent(request)
+    if (!isStep) {
+      checker.sequences.sent(request)
+      checker.future.sent(request)
+    }
     const end = checker.ended.get(request)
     if (end && (confirmedTo === undefined || end.sequence <= confirmedTo))
       checker.fault(

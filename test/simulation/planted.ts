@@ -273,6 +273,17 @@ export const planted: Readonly<Record<string, Plant>> = {
       return kind
     })(),
   },
+  'a request for a later time does not wait': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        for (const { future } of state.open)
+          if (future !== undefined) Object.assign(future, { isWaiting: false })
+      },
+      park,
+    },
+  },
   'a successor does not wait': {
     behaviour: {
       decide,

@@ -89,6 +89,8 @@ export async function simulate(
   const everybody = third === undefined ? suppliers : [...suppliers, third]
   const sequences = new Chance(seed, 'sequences')
   const isSequenced = !without.has('requests are sequenced') && sequences.is(0.6)
+  const future = new Chance(seed, 'future')
+  const isFuture = !without.has('requests are for a later time') && future.is(0.6)
   const operators = new Operators(seed, deployment, checker)
   const violationNow = (): Violation | undefined => {
     checker.standings.judge()
@@ -109,6 +111,8 @@ export async function simulate(
       sequences
         .oneOf(suppliers)
         .submitSequence(sequences.pick(meterCount), sequences.between(2, 6), sequences)
+    if (isFuture && future.is(0.3))
+      future.oneOf(suppliers).submitFuture(future.pick(meterCount), future)
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
@@ -119,7 +123,8 @@ export async function simulate(
     violation = violationNow()
   }
 
-  deployment.setClocks()
+  // A request for a later time waits by the clock of its host.
+  deployment.setClocks(isFuture)
   faults.areOn = false
   note('faults stop')
   deployment.mend()
@@ -154,7 +159,7 @@ export async function simulate(
   checker.trials.checkOwed()
   checker.sequences.checkTold()
   for (const [request, { isCarriedOut }] of checker.ended)
-    if (isCarriedOut && !meters.carriedOut.has(request))
+    if (isCarriedOut && !meters.carriedOut.has(request) && !checker.future.cancels(request))
       checker.fault('answered well by a meter that did not carry it out', request)
   violation ??= open[0] ?? checker.violations[0]
 

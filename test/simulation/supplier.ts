@@ -3,6 +3,7 @@
  * RequestID, receives over any gateway, and acknowledges what it has. It writes down what it was
  * told, and says when that cannot be.
  */
+import { cancellationMs } from '../../core/access/future-dating.ts'
 import type { Party } from '../../core/access/parties.ts'
 import { errorCodeOf, type ErrorCode } from '../../core/base/error-table.ts'
 import { textOfEui64 } from '../../core/base/eui64.ts'
@@ -32,6 +33,9 @@ type Asked = {
   /** The one before it in a sequence. */
   preceding: Asked | undefined
 }
+/** What a request says of its turn. */
+type Terms = { sequence?: 'first' | 'after'; executeAt?: number }
+
 /**
  * A request that was never run is never rejected with one of these, however late it is repeated.
  */
@@ -78,15 +82,24 @@ export class Supplier {
       const priority = draw.oneOf([1, 2, 3] as const)
       const lifetimeMs = draw.is(0.1) ? draw.between(1_000, 20_000) : 600_000
       const sequence = place === 1 ? ('first' as const) : ('after' as const)
-      this.submit(meter, priority, lifetimeMs, sequence)
+      this.submit(meter, priority, lifetimeMs, { sequence })
     }
+  }
+
+  /** A request for a later time, or now and then the cancellation of such. */
+  submitFuture(meter: number, draw: Chance): void {
+    const nowMs = this.ports.clock.now()
+    const executeAt = draw.is(0.2) ? cancellationMs : nowMs + draw.between(1, 120_000)
+    const isSoon = executeAt !== cancellationMs
+    const lifetimeMs = (isSoon ? executeAt - nowMs : 0) + draw.between(10_000, 300_000)
+    this.submit(meter, draw.oneOf([1, 2, 3] as const), lifetimeMs, { executeAt })
   }
 
   submit(
     meter: number,
     priority: 1 | 2 | 3,
     lifetimeMs: number,
-    sequence?: 'first' | 'after',
+    { sequence, executeAt }: Terms = {},
   ): void {
     const preceding = sequence === 'after' ? this.asked.at(-1) : undefined
     const precedingCounter = BigInt(this.counter)
@@ -101,6 +114,7 @@ export class Supplier {
       ...this.contentOf(name, meter),
       firstInSequence: sequence === 'first',
       ...(preceding && { precedingRequestId: { ...requestId, counter: precedingCounter } }),
+      ...(executeAt !== undefined && { executionTime: new Date(executeAt) }),
       priority,
       deadline: new Date(this.ports.clock.now() + lifetimeMs),
     })

@@ -1,4 +1,4 @@
-/** One device whose parties send sequences of requests. Not a test. */
+/** A device whose parties send sequences, and requests for a later time. Not a test. */
 import { deviceKind } from '../../actors/device/device-kind.ts'
 import type { Acknowledge } from '../../actors/kind/effects.ts'
 import { resume } from '../../actors/kind/messages.ts'
@@ -9,6 +9,7 @@ import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-tabl
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { readStatusState, writeStatusBody } from '../../core/envelope/status-body.ts'
 import { Kind } from '../../core/envelope/layout.ts'
+import { futureBodyOf } from '../../core/envelope/future-request.ts'
 import { sequencedBodyOf } from '../../core/envelope/sequenced-request.ts'
 import { formatLatest } from '../../core/cluster/format.ts'
 import { DccAlert } from '../../proto/gen/busbar/v1/dcc_alert.ts'
@@ -30,6 +31,8 @@ export type Named = Wanted & {
   after?: number
   afterOf?: Eui64
   afterAt?: Eui64
+  /** The execution time, UTC ms. */
+  executeAt?: number
 }
 
 export class SequenceLife {
@@ -50,7 +53,14 @@ export class SequenceLife {
     return answer && errorCodeOf(answer.outcome)
   }
 
-  submit({ first = false, after, afterOf, afterAt, ...wanted }: Named): ErrorCode | undefined {
+  submit({
+    first = false,
+    after,
+    afterOf,
+    afterAt,
+    executeAt,
+    ...wanted
+  }: Named): ErrorCode | undefined {
     const preceding =
       after === undefined
         ? undefined
@@ -68,6 +78,10 @@ export class SequenceLife {
         ...(isSequenced && {
           kind: Kind.SEQUENCED_REQUEST,
           body: sequencedBodyOf({ isFirst: first, preceding }, rest, false),
+        }),
+        ...(executeAt !== undefined && {
+          kind: Kind.FUTURE_REQUEST,
+          body: futureBodyOf(executeAt, rest, false),
         }),
       }),
     )

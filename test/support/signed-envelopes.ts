@@ -2,10 +2,8 @@
 import type { Lane } from '../../core/base/lane.ts'
 import type { RequestSigner } from '../../core/client/sign-request.ts'
 import { writeEnvelope, type Header } from '../../core/envelope/envelope.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
-import { sequencedBodyOf } from '../../core/envelope/sequenced-request.ts'
-import { sequenceOf } from '../../core/translate/sequence-of.ts'
-import { sealBytesOf, sealedBodyOf } from '../../core/envelope/signed-request.ts'
+import { headerBytes } from '../../core/envelope/layout.ts'
+import { bodyOfRequest, kindOfRequest } from '../../core/gateway/intake/request-body.ts'
 import { laneUnspecified, RequestScan, scanServiceRequest } from '../../core/translate/scan.ts'
 import { furtherFields, readSignature } from '../../core/translate/sealed-request.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
@@ -26,12 +24,10 @@ export function signedEnvelope(
     signature: found.value,
     further: furtherFields(wire, 0, wire.length)!,
   }
-  const sealed = sealedBodyOf(sealBytesOf(seal), wire.subarray(scan.bodyStart, scan.bodyEnd))
-  const isSequenced = scan.isFirstInSequence || scan.hasPreceding
-  const body = isSequenced ? sequencedBodyOf(sequenceOf(scan), sealed, true) : sealed
+  const body = bodyOfRequest(wire, scan, seal)
   const envelope = Buffer.alloc(headerBytes + body.length)
   const header: Header = {
-    kind: isSequenced ? Kind.SEQUENCED_REQUEST : Kind.SIGNED_REQUEST,
+    kind: kindOfRequest(scan, seal),
     lane: (scan.lane === laneUnspecified ? 1 : scan.lane) as Lane,
     srv: scan.srv,
     outcome: 0,

@@ -90,6 +90,7 @@ function addSubmit(program: Command, terminal: Terminal): void {
     .option('--assign-counter', 'let the gateway assign the counter', false)
     .option('--first-in-sequence', 'later requests may name this one with --after', false)
     .option('--after <counter>', 'start when the request with this counter has succeeded')
+    .option('--at <time>', 'when to carry it out, ISO 8601, UTC; 3000-12-31T00:00:00Z cancels')
     .option('--priority <lane>', 'urgent, normal or bulk')
     .option('--deadline <seconds>', 'from now; two minutes when left out')
     .option('--wait', 'wait for the response and print it', false)

@@ -59,6 +59,8 @@ export type SubmitOptions = {
   firstInSequence?: boolean
   /** Counter of the predecessor in a sequence. */
   after?: string
+  /** ISO 8601: when it is to be carried out. */
+  at?: string
   priority?: string
   /** Seconds from now. */
   deadline?: string
@@ -198,6 +200,7 @@ function requestOf(options: SubmitOptions, nowMs: number): ServiceRequest {
     priority: priorityNumber,
     assignCounter,
     ...sequenceOf(options),
+    executionTime: options.at === undefined ? undefined : time('at', options.at),
     body: bodyOf(options),
   })
 }

@@ -75,6 +75,7 @@ const serviceRequest = message({
   commandVariant: uint32,
   firstInSequence: { type: 'boolean', nullable: true },
   precedingRequestId: requestId,
+  executionTime: timestamp,
   // Whether it is one is for intake: it is rejected alike at every door.
   signature: message({
     certificate: text(1_000),

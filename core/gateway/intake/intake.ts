@@ -19,7 +19,7 @@ import type { Lane } from '../../base/lane.ts'
 import { limits } from '../../base/limits.ts'
 import { requestCounterMax } from '../../base/request-counter.ts'
 import type { Srv } from '../../base/srv.ts'
-import { formatLatest, formatWithMeterPoints, formatWithSchedules } from '../../cluster/format.ts'
+import { formatLatest, formatWithMeterPoints } from '../../cluster/format.ts'
 import { serviceRequestOf } from '../../catalogue/service-requests.ts'
 import {
   envelopeEnd,
@@ -39,7 +39,6 @@ import { pause, type Clock } from '../../ports/clock.ts'
 import type { Log } from '../../ports/log.ts'
 import type { Metrics } from '../../ports/metrics.ts'
 import { IntakeMetrics } from './intake-metrics.ts'
-import { checkBody } from '../../translate/body.ts'
 import {
   laneUnspecified,
   RequestScan,
@@ -48,7 +47,7 @@ import {
 } from '../../translate/scan.ts'
 import { Admission } from './admission.ts'
 import { blankHeader, OwnAnswer } from './own-answer.ts'
-import { bodyOfRequest, isInSequence, kindOfRequest } from './request-body.ts'
+import { bodyOfRequest, deadlineOf, kindOfRequest, refusalOfContent } from './request-body.ts'
 import { recordRejection } from './rejected.ts'
 import { OwnerQueues, type OwnerQueue } from './owner-queue.ts'
 import type { PartyAccount } from './party-account.ts'
@@ -159,10 +158,9 @@ export class Intake {
     { account, bytes, seal, sink, tag }: WaitingRequest,
     refusal: ErrorCode | undefined,
   ): void => {
-    const nowMs = this.ports.clock.now()
     scanServiceRequest(bytes, 0, bytes.length, this.scan)
     if (refusal) this.reject(refusal, account, bytes, sink, tag)
-    else this.admit(account, bytes, seal, sink, tag, nowMs)
+    else this.admit(account, bytes, seal, sink, tag, this.ports.clock.now())
   }
 
   /** Checks the request that `scan` has read from `view`, and sends it to its host. */
@@ -176,19 +174,16 @@ export class Intake {
     nowMs: number,
   ): void {
     const { scan, header } = this
-    const { party, refusal: standing } = account
-    const refusal = decideIntake(party, standing, scan, nowMs)
+    const refusal = decideIntake(account.party, account.refusal, scan, nowMs)
     if (refusal) return this.reject(refusal, account, view, sink, tag)
     const row = serviceRequestOf(scan.srv)!
-    const bodyFault = checkBody(row, view, scan, nowMs)
-    if (bodyFault) return this.reject(bodyFault, account, view, sink, tag)
-    if (isInSequence(scan) && this.format < formatWithSchedules)
-      return this.reject('FORMAT_NOT_RAISED', account, view, sink, tag)
+    const unfit = refusalOfContent(row, view, scan, nowMs, this.format)
+    if (unfit) return this.reject(unfit, account, view, sink, tag)
     header.kind = kindOfRequest(scan, seal)
     header.lane = scan.lane === laneUnspecified ? row.lane : (scan.lane as Lane)
     header.srv = scan.srv
     header.bodyType = scan.bodyType
-    header.deadline = scan.deadlineMs || nowMs + limits.requestLifetimeMs
+    header.deadline = deadlineOf(scan, nowMs)
     if (scan.assignsCounter) scan.counter = account.assigned.next(nowMs)
     this.send(account, bodyOfRequest(view, scan, seal), sink, tag, nowMs)
   }

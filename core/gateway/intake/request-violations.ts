@@ -24,6 +24,7 @@ import { protoName, type Violation } from '../../base/violation.ts'
 const fieldNames: Readonly<Record<number, string>> = {
   1: 'request_id',
   3: 'deadline',
+  12: 'execution_time',
   11: 'preceding_request_id',
   [BodyType.DISPLAY_MESSAGE]: 'display_message',
   [BodyType.READ_PERIOD]: 'read_period',
@@ -39,7 +40,7 @@ const bodies: Readonly<Record<number, { decode(octets: Uint8Array): unknown }>> 
 
 /** Whether field `number` with the content `octets` can be read. */
 function isReadable(number: number, octets: Buffer): boolean {
-  if (number === 3) return readTimestamp(octets, 0, octets.length) !== undefined
+  if (number === 3 || number === 12) return readTimestamp(octets, 0, octets.length) !== undefined
   try {
     bodies[number]?.decode(octets)
     return true
@@ -133,6 +134,10 @@ function bodyViolations({ body }: ServiceRequest): Violation[] {
 const fieldOfCode: { readonly [code in ErrorCode]?: string } = {
   REQUEST_COUNTER_TOO_HIGH: 'request_id.counter',
   REQUEST_COMMAND_VARIANT_UNFIT: 'command_variant',
+  EXECUTION_TIME_PAST: 'execution_time',
+  EXECUTION_TIME_FAR: 'execution_time',
+  EXECUTION_TIME_UNFIT: 'execution_time',
+  FUTURE_REQUEST_NOT_FOUND: 'execution_time',
   REQUEST_DEADLINE_PAST: 'deadline',
   REQUEST_DOOR_UNFIT: 'command_variant',
   REQUEST_LOCAL_DELIVERY_UNAVAILABLE: 'command_variant',

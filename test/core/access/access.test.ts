@@ -83,6 +83,7 @@ const request: ServiceRequest = {
   commandVariant: 0,
   firstInSequence: false,
   precedingRequestId: undefined,
+  executionTime: undefined,
   signature: undefined,
   body: undefined,
 }

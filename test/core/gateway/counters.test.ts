@@ -39,6 +39,7 @@ const request = (fields: Partial<ServiceRequest> = {}): ServiceRequest => ({
   commandVariant: 0,
   firstInSequence: false,
   precedingRequestId: undefined,
+  executionTime: undefined,
   signature: undefined,
   body: undefined,
   ...fields,
@@ -190,6 +191,9 @@ t.test('a place in a sequence comes through both doors', async (t) => {
   t.equal(status, 400)
   const violations = [{ field: 'precedingRequestId.counter' }]
   t.match(json, { code: 'REQUEST_ID_MALFORMED', violations })
+  const time = ',"executionTime":"2099-12-24T06:00:00.5Z"'
+  const later = await post(rig, bodyOf(',"counter":"6"', time))
+  t.match(later.json, { code: 'EXECUTION_TIME_FAR' }, 'a time ahead')
   const none = await post(rig, bodyOf(',"counter":"6"', ',"precedingRequestId":{}'))
   t.equal(none.status, 400)
   t.match(none.json, { code: 'REQUEST_ID_MALFORMED' })

@@ -173,6 +173,7 @@ t.test('any other value of any field gives another form', async (t) => {
     { firstInSequence: true },
     { precedingRequestId: id },
     { precedingRequestId: { ...id, counter: 8n } },
+    { executionTime: new Date(1_764_547_320_001) },
     { body: undefined },
     { body: { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } } },
     { body: { $case: 'readPeriod', value: { startTime: new Date(1_000), endTime: undefined } } },
@@ -240,6 +241,12 @@ t.test(
     t.match(sealedRequestOf(behind, 0), /another place in a sequence/)
     behind[headerBytes] = 2
     t.throws(() => sealedRequestOf(behind, 0), { code: 'FORMAT_VERSION_LATER' })
+    const ahead = sealed({ ...sample, executionTime: new Date(7_000) })
+    t.match(sealedRequestOf(ahead, 0), { seal: {} })
+    ahead.writeUInt8(8, headerBytes + 9)
+    t.match(sealedRequestOf(ahead, 0), /another execution time/)
+    ahead[headerBytes] = 2
+    t.throws(() => sealedRequestOf(ahead, 0), { code: 'FORMAT_VERSION_LATER' })
     const cut = sealed(sample)
     cut.writeUInt16BE(5, headerBytes)
     t.throws(() => sealedRequestOf(cut, 0), { code: 'ENVELOPE_MALFORMED' })

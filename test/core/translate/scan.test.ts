@@ -78,6 +78,7 @@ const request: fc.Arbitrary<ServiceRequest> = fc.record({
   assignCounter: fc.constant(false),
   correlation: fc.nat(),
   commandVariant: fc.nat({ max: 20 }),
+  executionTime: fc.option(date, { nil: undefined }),
   firstInSequence: fc.boolean(),
   precedingRequestId: fc.option(requestId, { nil: undefined }),
   signature: fc.option(
@@ -211,6 +212,7 @@ const sample: ServiceRequest = {
   commandVariant: 0,
   firstInSequence: false,
   precedingRequestId: undefined,
+  executionTime: undefined,
   signature: undefined,
   body: {
     $case: 'readPeriod',

@@ -38,6 +38,8 @@ export const RequestState = {
   REQUEST_STATE_QUARANTINED: 4,
   /** REQUEST_STATE_WAITING_FOR_PREDECESSOR - Waits for the final response of its predecessor in a sequence. */
   REQUEST_STATE_WAITING_FOR_PREDECESSOR: 6,
+  /** REQUEST_STATE_WAITING_FOR_EXECUTION_TIME - Waits for its execution time. */
+  REQUEST_STATE_WAITING_FOR_EXECUTION_TIME: 7,
 } as const;
 
 export type RequestState = typeof RequestState[keyof typeof RequestState];
@@ -49,6 +51,7 @@ export namespace RequestState {
   export type REQUEST_STATE_ENDED = typeof RequestState.REQUEST_STATE_ENDED;
   export type REQUEST_STATE_QUARANTINED = typeof RequestState.REQUEST_STATE_QUARANTINED;
   export type REQUEST_STATE_WAITING_FOR_PREDECESSOR = typeof RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR;
+  export type REQUEST_STATE_WAITING_FOR_EXECUTION_TIME = typeof RequestState.REQUEST_STATE_WAITING_FOR_EXECUTION_TIME;
 }
 
 export function requestStateFromJSON(object: any): RequestState {
@@ -71,6 +74,9 @@ export function requestStateFromJSON(object: any): RequestState {
     case 6:
     case "REQUEST_STATE_WAITING_FOR_PREDECESSOR":
       return RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR;
+    case 7:
+    case "REQUEST_STATE_WAITING_FOR_EXECUTION_TIME":
+      return RequestState.REQUEST_STATE_WAITING_FOR_EXECUTION_TIME;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RequestState");
   }
@@ -90,6 +96,8 @@ export function requestStateToJSON(object: RequestState): string {
       return "REQUEST_STATE_QUARANTINED";
     case RequestState.REQUEST_STATE_WAITING_FOR_PREDECESSOR:
       return "REQUEST_STATE_WAITING_FOR_PREDECESSOR";
+    case RequestState.REQUEST_STATE_WAITING_FOR_EXECUTION_TIME:
+      return "REQUEST_STATE_WAITING_FOR_EXECUTION_TIME";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RequestState");
   }

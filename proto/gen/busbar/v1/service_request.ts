@@ -121,6 +121,15 @@ export interface ServiceRequest {
     | RequestId
     | undefined;
   /**
+   * Busbar keeps the request until then, checks it again, and carries it out; I99 comes at once. At
+   * most 30 days ahead, for variants that the catalogue names; not for a request in a sequence. What
+   * is not carried out 24 hours later ends with E30. With 3000-12-31T00:00:00Z it cancels the requests
+   * of the same party and variant that wait for their time at the device.
+   */
+  executionTime:
+    | Date
+    | undefined;
+  /**
    * Signature of the party over the canonical form of this request
    * (core/docs/parties/signatures.md). A signed request names its counter; without
    * `assign_counter`.
@@ -293,6 +302,7 @@ function createBaseServiceRequest(): ServiceRequest {
     commandVariant: 0,
     firstInSequence: false,
     precedingRequestId: undefined,
+    executionTime: undefined,
     signature: undefined,
     body: undefined,
   };
@@ -326,6 +336,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     }
     if (message.precedingRequestId !== undefined) {
       RequestId.encode(message.precedingRequestId, writer.uint32(90).fork()).join();
+    }
+    if (message.executionTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.executionTime), writer.uint32(98).fork()).join();
     }
     if (message.signature !== undefined) {
       RequestSignature.encode(message.signature, writer.uint32(122).fork()).join();
@@ -429,6 +442,14 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
             message.precedingRequestId = RequestId.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.executionTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -508,6 +529,11 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         : isSet(object.preceding_request_id)
         ? RequestId.fromJSON(object.preceding_request_id)
         : undefined,
+      executionTime: isSet(object.executionTime)
+        ? fromJsonTimestamp(object.executionTime)
+        : isSet(object.execution_time)
+        ? fromJsonTimestamp(object.execution_time)
+        : undefined,
       signature: isSet(object.signature) ? RequestSignature.fromJSON(object.signature) : undefined,
       body: isSet(object.displayMessage)
         ? { $case: "displayMessage", value: DisplayMessage.fromJSON(object.displayMessage) }
@@ -554,6 +580,9 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     if (message.precedingRequestId !== undefined) {
       obj.precedingRequestId = RequestId.toJSON(message.precedingRequestId);
     }
+    if (message.executionTime !== undefined) {
+      obj.executionTime = message.executionTime.toISOString();
+    }
     if (message.signature !== undefined) {
       obj.signature = RequestSignature.toJSON(message.signature);
     }
@@ -585,6 +614,7 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
     message.precedingRequestId = (object.precedingRequestId !== undefined && object.precedingRequestId !== null)
       ? RequestId.fromPartial(object.precedingRequestId)
       : undefined;
+    message.executionTime = object.executionTime ?? undefined;
     message.signature = (object.signature !== undefined && object.signature !== null)
       ? RequestSignature.fromPartial(object.signature)
       : undefined;

@@ -3,6 +3,8 @@
  * copied once.
  */
 import t from 'tap'
+import { executionAheadMsMax, executionLateMsMax } from '../../../../core/access/future-dating.ts'
+import type { ErrorCode } from '../../../../core/base/error-table.ts'
 import { limits } from '../../../../core/base/limits.ts'
 import {
   readBodyView,
@@ -15,6 +17,7 @@ import {
 import { forEachEnvelope } from '../../../../core/envelope/frame.ts'
 import { Kind } from '../../../../core/envelope/layout.ts'
 import { formatWithSchedules } from '../../../../core/cluster/format.ts'
+import { executeAtIn } from '../../../../core/envelope/future-request.ts'
 import { sequenceIn } from '../../../../core/envelope/sequenced-request.ts'
 import { requestBodyView } from '../../../../core/envelope/signed-request.ts'
 import { PartyAccount } from '../../../../core/gateway/intake/party-account.ts'
@@ -76,6 +79,49 @@ t.test('the envelope says what the request said; lane and deadline have defaults
   const scan = new RequestScan()
   scanServiceRequest(plain, 0, plain.length, scan)
   t.ok(readBodyView(frame, places[0]!).equals(plain.subarray(scan.bodyStart, scan.bodyEnd)))
+})
+
+t.test('an execution time goes along, with a deadline a day behind it', async (t) => {
+  const { bus, intake, account, answers } = makeIntake()
+  const executeAt = startMs + 3_600_000
+  const view = wire({ executionTime: new Date(executeAt) })
+  intake.submit(account, view, 0, view.length, answers, 0)
+  const withDeadline = wire({
+    executionTime: new Date(executeAt),
+    deadline: new Date(executeAt + 5),
+  })
+  intake.submit(account, withDeadline, 0, withDeadline.length, answers, 1)
+  await bus.until(1)
+  const { frame } = bus.sent[0]!
+  const places: number[] = []
+  forEachEnvelope(frame, 0, (at) => places.push(at))
+  t.same(
+    places.map((at) => [readKind(frame, at), executeAtIn(frame, at), readDeadline(frame, at)]),
+    [
+      [Kind.FUTURE_REQUEST, executeAt, executeAt + executionLateMsMax],
+      [Kind.FUTURE_REQUEST, executeAt, executeAt + 5],
+    ],
+  )
+  const refused: [Partial<ServiceRequest>, ErrorCode][] = [
+    [{ executionTime: new Date(startMs + executionAheadMsMax + 1_000) }, 'EXECUTION_TIME_FAR'],
+    [{ executionTime: new Date(executeAt), firstInSequence: true }, 'EXECUTION_TIME_UNFIT'],
+    [
+      { executionTime: new Date(executeAt), serviceReferenceVariant: '7.4' },
+      'EXECUTION_TIME_UNFIT',
+    ],
+    [
+      { executionTime: new Date(executeAt), deadline: new Date(executeAt) },
+      'REQUEST_DEADLINE_PAST',
+    ],
+  ]
+  for (const [index, [terms, code]] of refused.entries()) {
+    const octets = wire(terms)
+    intake.submit(account, octets, 0, octets.length, answers, 10 + index)
+    t.equal(answers.codes.get(10 + index), code)
+  }
+  const before = makeIntake({ format: formatWithSchedules - 1 })
+  before.intake.submit(before.account, view, 0, view.length, before.answers, 0)
+  t.equal(before.answers.codes.get(0), 'FORMAT_NOT_RAISED')
 })
 
 t.test('a place in a sequence goes along, once the deployment has a format for it', async (t) => {
