@@ -46,10 +46,21 @@ export function refusalOf(
   const entitlement = entitlementAt(state, { party, srv: row.srv, directory, atMs: now })
   const refusal = refusalAtDevice(row, record.type, statusOf(state), entitlement)
   if (refusal !== undefined) return refusal
+  const untimely = refusalOfTime(
+    state,
+    { buffer, at },
+    { originator: party, srv: row.srv },
+    now,
+    directory.format,
+  )
+  if (untimely !== undefined) return untimely
   if (readDeadline(buffer, at) <= now) return 'REQUEST_DEADLINE_PAST'
-  const unfit =
-    refusalOfSequence(state, { buffer, at }, { originator: party, counter }, directory.format) ??
-    refusalOfTime(state, { buffer, at }, { originator: party, srv: row.srv }, now, directory.format)
+  const unfit = refusalOfSequence(
+    state,
+    { buffer, at },
+    { originator: party, counter },
+    directory.format,
+  )
   if (unfit !== undefined) return unfit
   if (originator === undefined && state.originators.length >= limits.deviceOriginatorsMax)
     return 'DEVICE_ORIGINATORS_FULL'

@@ -97,7 +97,8 @@ t.test('the clock is set back: it waits for its time by the clock', async (t) =>
 
 t.test('what is refused', async (t) => {
   const { life, executeAt } = waiting()
-  t.equal(life.submit({ counter: 2, executeAt: life.now }), 'EXECUTION_TIME_PAST')
+  const past = { executeAt: life.now, deadline: life.now }
+  t.equal(life.submit({ counter: 2, ...past }), 'EXECUTION_TIME_PAST', 'not the deadline')
   t.equal(life.submit({ counter: 1, executeAt }), 'REQUEST_ACCEPTED', 'a repeat')
   t.equal(life.submit({ counter: 1, executeAt: executeAt + 1 }), 'REQUEST_COUNTER_REUSED')
   t.equal(life.submit({ counter: 1 }), 'REQUEST_COUNTER_REUSED')
