@@ -3,8 +3,9 @@
  * /v1/approvals/{id}/approve and /reject. The list stands on the ledger, where each change expects
  * the one before, so two operators at two doors cannot both decide.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import {
+  approvalActs,
   approvalsSubject,
   carriedOut,
   decided,
@@ -15,6 +16,7 @@ import {
   type ApprovalAct,
   type Approvals,
 } from '../../core/access/approvals.ts'
+import { assert } from '../../core/base/assert.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import { limits } from '../../core/base/limits.ts'
 import { operatorOf } from '../../core/ops/operator-gate.ts'
@@ -38,8 +40,14 @@ export type ApprovalJson = Omit<Approval, 'requestedAtMs' | 'expiresAtMs' | 'dec
 export type WaitingAnswer = { approval: ApprovalJson }
 export type ApprovalsAnswer = { approvals: ApprovalJson[] }
 
-/** Carries out an act; `by` names both operators. May be called again for the same approval. */
-export type CarryOut = (target: string, by: string) => Promise<object>
+/** What is asked for; `content` as in Approval. `by` is for the ledger when it is done at once. */
+export type Asked = { act: ApprovalAct; target: string; by: string; content?: string }
+
+/**
+ * Carries out an act; `by` names both operators. May be called again for the same approval, and
+ * with one that an earlier process has recorded: it checks `target` and `content` as they come.
+ */
+export type CarryOut = (target: string, by: string, content?: string) => Promise<object>
 
 export class TwoPersons {
   private readonly ports: ApprovalPorts
@@ -57,13 +65,15 @@ export class TwoPersons {
     this.acts.set(act, carryOut)
   }
 
+  /** @throws AssertionError naming an act of the table that nothing carries out */
+  expectEvery(): void {
+    for (const { act } of approvalActs) assert(this.acts.has(act), `${act} can be carried out`)
+  }
+
   /** Carries out what a single operator may, as `by`; else requests it. */
-  async ask(
-    request: FastifyRequest,
-    { act, target, by }: { act: ApprovalAct; target: string; by: string },
-  ): Promise<object> {
-    if (this.isSingle) return this.acts.get(act)!(target, by)
-    const wanted = { act, target, requestedBy: operatorOf(request).name }
+  async ask(request: FastifyRequest, { by, ...what }: Asked): Promise<object> {
+    if (this.isSingle) return this.actOf(what.act)(what.target, by, what.content)
+    const wanted = { ...what, requestedBy: operatorOf(request).name }
     const id = Buffer.from(this.ports.random.bytes(limits.approvalIdBytes)).toString('hex')
     const { approval } = await this.change((list, nowMs) => requested(list, wanted, id, nowMs))
     return { approval: jsonOf(approval) } satisfies WaitingAnswer
@@ -82,15 +92,26 @@ export class TwoPersons {
     const { digest } = (request.body ?? {}) as { digest?: unknown }
     if (typeof digest !== 'string')
       throw new BrokerError('APPROVAL_DIGEST_MISMATCH', 'digest is missing')
-    const { approval } = await this.change((list, nowMs) =>
-      decided(list, { id, digest, decision, by }, nowMs),
-    )
+    const { approval } = await this.change((list, nowMs) => {
+      const after = decided(list, { id, digest, decision, by }, nowMs)
+      // Before it counts as approved: a later version may have recorded it.
+      if (decision === 'approve') this.actOf(after.approval.act)
+      return after
+    })
     if (decision === 'reject') return { approval: jsonOf(approval) }
-    const { act, target, requestedBy, decidedBy = by } = approval
-    const result = await this.acts.get(act)!(target, `${requestedBy} (approved by ${decidedBy})`)
+    const { act, target, requestedBy, content, decidedBy = by } = approval
+    const names = `${requestedBy} (approved by ${decidedBy})`
+    const result = await this.actOf(act)(target, names, content)
     const done = await this.change((list) => ({ list: carriedOut(list, id), approval }))
     const after = done.list.find((one) => one.id === id) ?? approval
     return { approval: jsonOf(after), result }
+  }
+
+  /** @throws BrokerError APPROVAL_ACT_UNKNOWN */
+  private actOf(act: string): CarryOut {
+    const carryOut = this.acts.get(act as ApprovalAct)
+    if (carryOut === undefined) throw new BrokerError('APPROVAL_ACT_UNKNOWN', act.slice(0, 40))
+    return carryOut
   }
 
   private async read(): Promise<{ list: Approvals; sequence: number }> {
@@ -114,6 +135,12 @@ export class TwoPersons {
     }
     throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', 'the list of approvals')
   }
+}
+
+/** 202 for what waits for another operator. */
+export const answered = (reply: FastifyReply, answer: object): object => {
+  if ('approval' in answer) reply.code(202)
+  return answer
 }
 
 export function addApprovalRoutes(app: FastifyInstance, persons: TwoPersons): void {

@@ -2,7 +2,7 @@
  * The operators' door for the registration and removal of devices, their keys and their invocation
  * counters.
  */
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { limits } from '../../core/base/limits.ts'
 import type { DeviceEntry } from '../../core/inventory/device-record.ts'
 import { send } from '../../core/http/door.ts'
@@ -10,7 +10,7 @@ import type { ContentLimits } from '../../core/http/json-content.ts'
 import { textOfEui64 } from '../../core/base/eui64.ts'
 import { problemOf } from '../../core/http/problem.ts'
 import { operatorOf } from '../../core/ops/operator-gate.ts'
-import type { TwoPersons } from './approvals-door.ts'
+import { answered, type TwoPersons } from './approvals-door.ts'
 import { byIn, deviceIn, expectOnly } from './counters-door.ts'
 import { failureOf, registerList } from './device-list.ts'
 import {
@@ -71,10 +71,4 @@ export function addDeviceRoutes(
   app.post<OfDevice>('/v1/devices/:eui64/counter', async ({ params, body }) =>
     acceptCounters([deviceIn(params.eui64)], counterIn(body), ports),
   )
-}
-
-/** 202 for what waits for another operator. */
-const answered = (reply: FastifyReply, answer: object): object => {
-  if ('approval' in answer) reply.code(202)
-  return answer
 }

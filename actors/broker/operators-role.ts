@@ -91,7 +91,7 @@ export async function startOperatorsDoor(
   if (isSingle)
     log.warn(
       {},
-      'one operator is enough to remove devices and to replace keys: that is for development (--operators)',
+      'one operator is enough for every act that cannot be undone: that is for development (--operators)',
     )
   const persons = new TwoPersons({ ledger, clock, random: context.random }, isSingle)
   const ops = await startOpsServer({
@@ -114,8 +114,9 @@ export async function startOperatorsDoor(
       })
       addStatusFileRoute(app, { bus, directory: owners, clock }, views)
       addConsentRoutes(app, { bus, directory: owners, clock })
-      addPartyRoutes(app, { bus, directory: owners, clock }, parties)
-      addThresholdRoutes(app, { bus, directory: owners, clock }, parties)
+      addPartyRoutes(app, { bus, directory: owners, clock }, parties, persons)
+      addThresholdRoutes(app, { bus, directory: owners, clock }, parties, persons)
+      persons.expectEvery()
       if (views === undefined) addMissingViewsRoutes(app)
       else views.routes(app)
     },

@@ -1,7 +1,8 @@
 /**
  * The operators' door for parties: GET and POST /v1/parties, GET and DELETE /v1/parties/{eui64},
  * POST /v1/parties/{eui64}/suspend, /resume and /require-signatures. A change is on disk when it is
- * answered, and in the directory of this process.
+ * answered, and in the directory of this process. Removal needs two operators; to stop a party at
+ * once, one operator suspends it.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decodePartyChange, encodePartyChange } from '../../core/access/party-change.ts'
@@ -11,6 +12,7 @@ import { parseEui64, readEui64, textOfEui64, type Eui64 } from '../../core/base/
 import { askActors, type ActorMailPorts } from '../../core/bus/actor-mail.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
+import { answered, type TwoPersons } from './approvals-door.ts'
 import { expectOnly, provenBy } from './counters-door.ts'
 
 /** A party as JSON. */
@@ -35,7 +37,11 @@ export function addPartyRoutes(
   app: FastifyInstance,
   ports: ActorMailPorts,
   reader: DirectoryReader,
+  persons: TwoPersons,
 ): void {
+  persons.on('party.remove', (target, by) =>
+    changeParty(partyIn(target), { change: 'remove', by }, ports, reader),
+  )
   const change = (
     request: FastifyRequest,
     party: Eui64,
@@ -73,10 +79,16 @@ export function addPartyRoutes(
       change: 'require-signatures',
     }),
   )
-  app.delete<OfParty & Query>('/v1/parties/:eui64', (request) => {
+  app.delete<OfParty & Query>('/v1/parties/:eui64', async (request, reply) => {
     const { params, query } = request
+    const party = partyIn(params.eui64)
     expectOnly(query, ['by'])
-    return change(request, partyIn(params.eui64), { ...query, change: 'remove' })
+    const said = provenBy(request, query['by'], 'changes the party')
+    const by = typeof said === 'string' ? said : ''
+    // Asked for what is not there, nobody would have to approve anything.
+    await reader.refresh()
+    const { eui64: target } = knownParty(party, reader)
+    return answered(reply, await persons.ask(request, { act: 'party.remove', target, by }))
   })
 }
 

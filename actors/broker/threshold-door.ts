@@ -32,6 +32,7 @@ import { digest } from '../../core/crypto/crypto.ts'
 import { readBodyView } from '../../core/envelope/envelope.ts'
 import { Kind } from '../../core/envelope/layout.ts'
 import type { DirectoryReader } from '../../core/ledger/directory-reader.ts'
+import { answered, type TwoPersons } from './approvals-door.ts'
 import { byIn, deviceIn, expectOnly } from './counters-door.ts'
 
 /** One threshold as JSON; `window` and `passed` are those of its open window. */
@@ -78,6 +79,7 @@ export function addThresholdRoutes(
   app: FastifyInstance,
   ports: ActorMailPorts,
   reader: DirectoryReader,
+  persons: TwoPersons,
 ): void {
   const safe = { exposeHeadRoute: true }
   app.get<Query>('/v1/thresholds', safe, async ({ query }) => {
@@ -97,8 +99,14 @@ export function addThresholdRoutes(
   for (const [word, action] of [
     ['release', QuarantineAction.RELEASE],
     ['delete', QuarantineAction.DELETE],
-  ] as const)
-    app.post(`/v1/quarantine/${word}`, (request) => resolve(action, request, ports))
+  ] as const) {
+    const act = `quarantine.${word}` as const
+    persons.on(act, (_target, by, content = '') => resolve(action, idsIn(content), by, ports))
+    app.post(`/v1/quarantine/${word}`, async (request, reply) => {
+      const asked = resolutionIn(request)
+      return answered(reply, await persons.ask(request, { act, ...asked }))
+    })
+  }
 }
 
 const objectIn = (value: unknown): Record<string, unknown> =>
@@ -255,24 +263,39 @@ async function quarantineJson(
   return { party: textOfEui64(party), held, pages: numbers, requests }
 }
 
-async function resolve(
-  action: QuarantineAction,
-  request: FastifyRequest,
-  ports: ActorMailPorts,
-): Promise<ResolvedJson> {
+/** What a call asks for: its RequestIDs are the content. @throws BrokerError VIEW_QUERY_INVALID */
+function resolutionIn(request: FastifyRequest): { target: string; by: string; content: string } {
   const { requestIds, by, ...rest } = objectIn(request.body)
   const other = Object.keys(rest)[0]
   if (other !== undefined) throw invalid(`${other.slice(0, 40)} is not a field here`)
   const ids = Array.isArray(requestIds) ? (requestIds as unknown[]) : []
   if (ids.length === 0 || ids.length > limits.requestsPerBatchMax)
     throw invalid(`requestIds must be a list of 1 to ${limits.requestsPerBatchMax} RequestIDs`)
-  const bodyBytes = quarantineActionBody(action, byIn(request, by, 'decides about the requests'))
+  // Before anybody is asked to approve it.
+  for (const id of ids) requestIn(id)
+  const more = ids.length === 1 ? '' : ` and ${ids.length - 1} more`
+  return {
+    target: `${String(ids[0])}${more}`,
+    by: byIn(request, by, 'decides about the requests'),
+    content: ids.join(' '),
+  }
+}
+
+const idsIn = (content: string): string[] => content.split(' ')
+
+async function resolve(
+  action: QuarantineAction,
+  ids: readonly string[],
+  by: string,
+  ports: ActorMailPorts,
+): Promise<ResolvedJson> {
+  const bodyBytes = quarantineActionBody(action, by)
   const questions = ids.map((id) => ({ ...requestIn(id), kind: Kind.QUARANTINE_ACTION, bodyBytes }))
   const refused = await askActors(questions, ports)
   const indexes = new Set(refused.map(({ index }) => index))
   return {
-    done: ids.map(String).filter((_, index) => !indexes.has(index)),
-    refused: refused.map(({ index, code }) => ({ requestId: String(ids[index]), code })),
+    done: ids.filter((_, index) => !indexes.has(index)),
+    refused: refused.map(({ index, code }) => ({ requestId: ids[index]!, code })),
   }
 }
 

@@ -11,14 +11,26 @@ import { limits } from '../base/limits.ts'
 import { digest } from '../crypto/crypto.ts'
 import { asBuffer } from '../base/bytes.ts'
 
-export const ApprovalAct = ['device.remove', 'device.keys'] as const
-export type ApprovalAct = (typeof ApprovalAct)[number]
+/**
+ * Every act that needs two operators, with what cannot be undone about it. An act of an operator
+ * that is not in the table is done at once.
+ */
+export const approvalActs = [
+  { act: 'device.remove', loses: 'open requests of the device, its address and its keys' },
+  { act: 'device.keys', loses: 'the keys that the device has now' },
+  { act: 'party.remove', loses: 'what the party has open' },
+  { act: 'quarantine.release', loses: 'the hold on requests above a threshold: they are sent' },
+  { act: 'quarantine.delete', loses: 'requests of a party, without an outcome of the device' },
+] as const
+export type ApprovalAct = (typeof approvalActs)[number]['act']
 
 export type Approval = {
   readonly id: string
   readonly act: ApprovalAct
-  /** EUI-64 as text. */
+  /** EUI-64 as text; for acts on requests the first RequestID, and how many more there are. */
   readonly target: string
+  /** What the act is done with, text of its own form; missing where the target says it all. */
+  readonly content?: string
   /** Of everything above and of who requested it, until when: what is approved. */
   readonly digest: string
   /** Name of the operator, as the credentials say it. */
@@ -35,20 +47,22 @@ export type Approvals = readonly Approval[]
 /** Where the list stands on the ledger: the last message counts, the others are its history. */
 export const approvalsSubject = 'meta.approvals'
 
-type Wanted = Pick<Approval, 'act' | 'target' | 'requestedBy'>
+type Wanted = Pick<Approval, 'act' | 'target' | 'requestedBy' | 'content'>
 
-const digestOf = ({ act, target, requestedBy }: Wanted, id: string, expiresAtMs: number): string =>
-  digest(
-    'sha256',
-    Buffer.from(JSON.stringify([id, act, target, requestedBy, expiresAtMs])),
-  ).toString('hex')
+/** Without content as versions before it have made it. */
+function digestOf(wanted: Wanted, id: string, expiresAtMs: number): string {
+  const { act, target, requestedBy, content } = wanted
+  const parts = [id, act, target, requestedBy, expiresAtMs]
+  const text = JSON.stringify(content === undefined ? parts : [...parts, content])
+  return digest('sha256', Buffer.from(text)).toString('hex')
+}
 
 const isOver = ({ status, expiresAtMs }: Approval, nowMs: number): boolean =>
   status === 'rejected' || status === 'done' || nowMs >= expiresAtMs
 
 /**
  * Adds a request; the same one that is open already is left as it is.
- * @throws BrokerError APPROVAL_LIMIT_EXCEEDED
+ * @throws BrokerError APPROVAL_LIMIT_EXCEEDED, APPROVAL_CONTENT_EXCEEDED
  */
 export function requested(
   list: Approvals,
@@ -56,12 +70,19 @@ export function requested(
   id: string,
   nowMs: number,
 ): { list: Approvals; approval: Approval } {
-  const { act, target, requestedBy } = wanted
+  const { act, target, requestedBy, content } = wanted
+  const bytes = content === undefined ? 0 : Buffer.byteLength(content)
+  if (bytes > limits.approvalContentBytesMax)
+    throw new BrokerError(
+      'APPROVAL_CONTENT_EXCEEDED',
+      `${bytes} octets, at most ${limits.approvalContentBytesMax}`,
+    )
   const same = list.find(
     (one) =>
       !isOver(one, nowMs) &&
       one.act === act &&
       one.target === target &&
+      one.content === content &&
       one.requestedBy === requestedBy,
   )
   if (same !== undefined) return { list, approval: same }
@@ -70,6 +91,7 @@ export function requested(
   const expiresAtMs = nowMs + limits.approvalMs
   const approval: Approval = {
     ...{ id, act, target, requestedBy, expiresAtMs },
+    ...(content !== undefined && { content }),
     digest: digestOf(wanted, id, expiresAtMs),
     requestedAtMs: nowMs,
     status: 'open',

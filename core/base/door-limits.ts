@@ -113,6 +113,12 @@ export const doorLimits = {
   approvalMs: 86_400_000,
   approvalsMax: 100,
   approvalIdBytes: 8,
+  /**
+   * Octets of what one of them is done with, and RequestIDs in it: with all that may wait and all
+   * that are remembered, the list is one message of the ledger.
+   */
+  approvalContentBytesMax: 4_096,
+  approvalRequestsMax: 50,
   /** Attempts to change the list of approvals while others change it, too. */
   approvalAttemptsMax: 8,
 

@@ -93,6 +93,9 @@ export const errorTable = {
   APPROVAL_DIGEST_MISMATCH: row(430, 'E51', 'operator', 'never', 'ABORTED', 'What is to be approved is not what was requested.', 'Look at the request again, `busbar approvals list`, and give its digest.'),
   APPROVAL_LIMIT_EXCEEDED: row(431, 'E51', 'operator', 'later', 'RESOURCE_EXHAUSTED', 'Too many acts wait for a second operator.', 'Approve or reject some of them.'),
 
+  APPROVAL_ACT_UNKNOWN: row(460, 'E51', 'operator', 'later', 'UNIMPLEMENTED', 'This process does not know the act that waits.', 'A later version has requested it: approve it at a process of that version. It still waits.'),
+  APPROVAL_CONTENT_EXCEEDED: row(461, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'An act that needs two operators names more than one approval may hold.', 'Name at most 50 requests in a call, and make several calls.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),

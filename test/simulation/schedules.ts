@@ -1,7 +1,7 @@
 /**
- * Some parties have schedules while everything goes wrong. By the facts in the ledger: the number of
- * the next run only rises, each run that was made was accepted or refused by its device once, and
- * in the end nothing that is due is left.
+ * Some parties have schedules while everything goes wrong. By the facts in the ledger: the number
+ * of the next run only rises, each run that was made was accepted or refused by its device once,
+ * and in the end nothing that is due is left.
  */
 import { readFact } from '../../actors/schedule/facts.ts'
 import { plannedOf, type Planned } from '../../actors/schedule/state.ts'

@@ -7,9 +7,10 @@ import { tableOf } from '../table.ts'
 import { askDoor } from './ask-door.ts'
 
 const after = `
-The removal of a device and new keys for a device need two operators with the role security-officer,
-where the broker has operators of its own (--operators). The first one asks as ever; the act waits
-here for a day. What another one approves is exactly what was requested, and is carried out at once.
+Acts that cannot be undone need two operators with the role security-officer, where the broker has
+operators of its own (--operators): to remove a device or a party, new keys for a device, to release
+or delete what is in quarantine. The first one asks as ever; the act waits here for a day. With
+--json \`list\` has all of it, such as each RequestID in \`content\`. What another one approves is exactly what was requested, and is carried out at once.
 When that was cut short, approve it again. Who requested it may reject it, and cannot approve it.`
 
 type Options = { ops: string; json: boolean }
@@ -52,7 +53,7 @@ const decisions = [
   ['reject', 'let a request come to nothing'],
 ] as const
 
-const head = ['id', 'act', 'device', 'requested by', 'until', 'status', 'decided by']
+const head = ['id', 'act', 'of', 'requested by', 'until', 'status', 'decided by']
 
 const rowOf = (one: ApprovalJson): string[] => [
   one.id,

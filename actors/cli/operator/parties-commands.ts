@@ -1,8 +1,10 @@
 /** `busbar parties`, at the operators' door of a broker. */
 import type { Command } from 'commander'
+import type { WaitingAnswer } from '../../broker/approvals-door.ts'
 import type { PartiesJson, PartyJson } from '../../broker/party-door.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
+import { waitingSentence } from './approvals-commands.ts'
 import { askDoor } from './ask-door.ts'
 
 type Added = { role: string; name: string; participant?: string }
@@ -49,9 +51,14 @@ export function addPartiesCommands(program: Command, { out }: { out: Print }): v
       const who = by ?? whoIsHere()
       const answer =
         word === 'remove'
-          ? await askDoor<PartyJson>(ops, 'DELETE', `${path}?${new URLSearchParams({ by: who })}`)
+          ? await askDoor<PartyJson | WaitingAnswer>(
+              ops,
+              'DELETE',
+              `${path}?${new URLSearchParams({ by: who })}`,
+            )
           : await askDoor<PartyJson>(ops, 'POST', `${path}/${word}`, { body: { by: who } })
-      print(answer, json)
+      if (!('approval' in answer)) print(answer, json)
+      else out(json ? JSON.stringify(answer) : waitingSentence(answer.approval))
     })
 }
 

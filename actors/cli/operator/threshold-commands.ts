@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import type { ApprovalJson, WaitingAnswer } from '../../broker/approvals-door.ts'
 import type {
   LoadedJson,
   QuarantineJson,
@@ -14,6 +15,7 @@ import { limits } from '../../../core/base/limits.ts'
 import { OperatorFault } from '../operator-fault.ts'
 import { addOpsOption, type Print, whoIsHere } from '../shared-options.ts'
 import { tableOf } from '../table.ts'
+import { waitingSentence } from './approvals-commands.ts'
 import { askDoor } from './ask-door.ts'
 
 type Options = { ops: string; json: boolean; by?: string }
@@ -158,15 +160,23 @@ function addAction(
       const requestIds = [...ids, ...(await namedBy(options))]
       if (requestIds.length === 0) throw new OperatorFault('no request in quarantine is named')
       const done: ResolvedJson = { done: [], refused: [] }
-      for (let from = 0; from < requestIds.length; from += limits.requestsPerBatchMax) {
-        const body = { requestIds: requestIds.slice(from, from + limits.requestsPerBatchMax), by }
-        const some = await askDoor<ResolvedJson>(ops, 'POST', `/v1/quarantine/${word}`, { body })
+      const waiting: ApprovalJson[] = []
+      // As many as one approval may hold, where the broker wants one.
+      for (let from = 0; from < requestIds.length; from += limits.approvalRequestsMax) {
+        const body = { requestIds: requestIds.slice(from, from + limits.approvalRequestsMax), by }
+        const path = `/v1/quarantine/${word}`
+        const some = await askDoor<ResolvedJson | WaitingAnswer>(ops, 'POST', path, { body })
+        if ('approval' in some) {
+          waiting.push(some.approval)
+          continue
+        }
         done.done.push(...some.done)
         done.refused.push(...some.refused)
       }
-      if (json) out(JSON.stringify(done))
+      if (json) out(JSON.stringify(waiting.length > 0 ? { approvals: waiting } : done))
       else {
-        out(`${done.done.length} ${word}d`)
+        for (const one of waiting) out(waitingSentence(one))
+        if (waiting.length === 0) out(`${done.done.length} ${word}d`)
         for (const { requestId, code } of done.refused) out(`${requestId}  ${code}`)
       }
       if (done.refused.length > 0) process.exitCode = 1

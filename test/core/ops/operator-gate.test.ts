@@ -90,11 +90,12 @@ function addEveryRoute(app: FastifyInstance): void {
   addSourceRoutes(app, {} as SourceDoorPorts)
   addStatusFileRoute(app, ports, undefined)
   addConsentRoutes(app, ports)
-  addThresholdRoutes(app, ports, reader)
+  addThresholdRoutes(app, ports, reader, persons)
   addMeterPointRoutes(app, ports)
   addScheduleRoutes(app, ports)
-  addPartyRoutes(app, ports, reader)
+  addPartyRoutes(app, ports, reader, persons)
   addMissingViewsRoutes(app)
+  persons.expectEvery()
 }
 
 t.test(
