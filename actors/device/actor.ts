@@ -68,6 +68,7 @@ import {
   decideFromSchedules,
   evolveKnown,
   isForSchedules,
+  parkFromSchedules,
   refusalOfSchedule,
   tellSchedules,
 } from './schedules.ts'
@@ -287,7 +288,8 @@ export function park(
   if (message.type === 'PUSH_OPENED' || message.type === 'KEYS_MADE')
     return refuse(out, message, 'DEVICE_ACTOR_PARKED', now)
   // It is offered again when its partition is gone through the next time.
-  if (message.type === 'KEYS_SEALED' || message.type === 'LETTER') return
+  if (message.type === 'KEYS_SEALED') return
+  if (message.type === 'LETTER') return parkFromSchedules(state, message, now, out)
   if (message.type === 'KEY_STEP_ANSWERED') return parkStep(state, message, now, out)
   if (message.type === 'ARRIVED') {
     const kind = readKind(message.buffer, message.at)

@@ -9,7 +9,7 @@
  *      └─▶ refused: a DCC alert; the schedule goes on
  *   the right is lost ─▶ END ─▶ schedules
  */
-import { refusalAtDevice } from '../../core/access/access-control.ts'
+import { mayRoleSend, refusalAtDevice } from '../../core/access/access-control.ts'
 import { standingOf, type Directory } from '../../core/access/directory.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
 import { errorId, type ErrorCode } from '../../core/base/error-table.ts'
@@ -74,10 +74,6 @@ export function refusalOfSchedule(
   if (bodyType !== BodyType.CREATE_SCHEDULE) return undefined
   const spec = scheduleSpecIn(bodyBytes)
   if (typeof spec === 'string') return spec
-  const row = serviceRequestOf(spec.srv)
-  const role = directory.parties.get(party)?.role
-  if (row === undefined || (role !== undefined && !row.roles.includes(role)))
-    return 'PARTY_ROLE_INELIGIBLE'
   return refusalOfUse(state, { party, srv: spec.srv }, now, directory)
 }
 
@@ -90,6 +86,10 @@ function refusalOfUse(
 ): ErrorCode | undefined {
   const row = serviceRequestOf(srv)
   if (state.record === undefined || row === undefined) return 'DEVICE_UNKNOWN'
+  const standing = standingOf(directory, party)
+  if (standing !== undefined) return standing
+  const role = directory.parties.get(party)?.role
+  if (role !== undefined && !mayRoleSend(row, role)) return 'PARTY_ROLE_INELIGIBLE'
   const entitlement = entitlementAt(state, { party, srv, directory, atMs: now })
   return refusalAtDevice(row, state.record.type, statusOf(state), entitlement)
 }
@@ -166,7 +166,6 @@ function decideRun(
   }
   const granted = grantedAs(state, request, directory, now)
   const refusal =
-    standingOf(directory, originator) ??
     refusalOfUse(state, { party: originator, srv }, now, directory) ??
     (typeof granted === 'string' ? granted : undefined) ??
     (hasRoom(state) ? undefined : 'DEVICE_QUEUE_FULL')
@@ -174,15 +173,45 @@ function decideRun(
     out.facts.push({ type: 'REQUEST_ACCEPTED', request }, ...granted)
     return countFirst(request, device, directory, now, out)
   }
-  const outcome = errorId(refusal ?? 'DEVICE_UNKNOWN')
+  refuseRun(request, device, refusal ?? 'DEVICE_UNKNOWN', now, out)
+}
+
+function refuseRun(
+  { originator, counter, srv }: Pick<OpenRequest, 'originator' | 'counter' | 'srv'>,
+  device: Eui64,
+  code: ErrorCode,
+  now: number,
+  out: DeviceOutbox,
+): void {
+  const outcome = errorId(code)
   out.facts.push({ type: 'SCHEDULED_RUN_REFUSED', originator, counter, time: now, srv, outcome })
   out.deliveries.push({
     party: originator,
     receivedAt: now,
     time: now,
-    bodyBytes: failedRunBodyOf(request, device, outcome, now),
+    bodyBytes: failedRunBodyOf({ originator, counter }, device, outcome, now),
     isOfDcc: true,
   })
+}
+
+/** What is left to say when the device has failed on a letter of its schedules. */
+export function parkFromSchedules(
+  state: DeviceState,
+  { from, bodyBytes }: LetterCame,
+  now: number,
+  out: DeviceOutbox,
+): void {
+  if (kindOfActor(from) !== ActorKindNumber.SCHEDULE) return
+  const letter = decodeLetter(bodyBytes) as ToDevice
+  const code = 'DEVICE_ACTOR_PARKED'
+  if (letter.word === 'RUN') {
+    const { party: originator, counter, srv } = letter
+    return refuseRun({ originator, counter, srv }, octetsOfActor(from), code, now, out)
+  }
+  if (letter.word !== 'ANSWER') return
+  const request = findOpen(state, letter.party, letter.counter)
+  if (request !== undefined)
+    end(out, request, now, { outcome: errorId(code), using: burnt(state.keyring) })
 }
 
 /** Tells the schedules who may not have them any more. True when there was any. */
@@ -219,6 +248,8 @@ function reasonOf(
       return 'CHANGE_OF_SUPPLIER'
     case 'CONSENT_MISSING':
       return 'END_OF_CONSENT'
+    case 'PARTY_UNKNOWN':
+      return 'PARTY_REMOVED'
     case 'DEVICE_UNKNOWN':
       return 'DECOMMISSIONED'
     case 'DEVICE_STATUS_UNFIT': {

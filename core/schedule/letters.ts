@@ -31,6 +31,7 @@ export const RemovalReason = [
   'SUSPENDED',
   'CHANGE_OF_SUPPLIER',
   'END_OF_CONSENT',
+  'PARTY_REMOVED',
 ] as const
 export type RemovalReason = (typeof RemovalReason)[number]
 

@@ -3,6 +3,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import { deviceKind } from '../../actors/device/device-kind.ts'
 import { scheduleKind } from '../../actors/schedule/schedule-kind.ts'
+import type { DeviceOutbox } from '../../actors/device/effects.ts'
+import type { Directory } from '../../core/access/directory.ts'
+import type { Role } from '../../core/catalogue/service-requests.ts'
 import { errorCodeOf, errorId, type ErrorCode } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -36,6 +39,13 @@ const firstDueMs = Date.UTC(2026, 11, 1, 2)
 
 class ScheduleTown extends Town {
   private counter = 0
+  partiesNow: Directory['parties'] | undefined
+
+  override device(id: Eui64) {
+    const actor = super.device(id)
+    if (this.partiesNow) actor.directory = { ...actor.directory, parties: this.partiesNow }
+    return actor
+  }
 
   constructor(meterPoints = points.slice(0, 1)) {
     super()
@@ -320,6 +330,40 @@ t.test('a run without a right is refused, and told', async (t) => {
   const failures = town.alerts.filter(({ content }) => content?.$case === 'commandFailure')
   t.match(failures, [{ content: { value: { scheduleId: 1n, reason: 'DEVICE_STATUS_UNFIT' } } }])
   town.tryAll()
+})
+
+t.test('a party with another role, and one that was removed', async (t) => {
+  const town = new ScheduleTown()
+  town.create()
+  const now = town.device(device)
+  const [one] = [...now.directory.parties.values()].filter(({ id }) => id === supplier)
+  const withRole = (role: Role | undefined) => {
+    const parties = new Map(now.directory.parties)
+    if (role === undefined) parties.delete(supplier)
+    else parties.set(supplier, { ...one!, role })
+    town.partiesNow = parties
+  }
+  withRole('RSA')
+  town.until(firstDueMs)
+  t.equal(town.sent, undefined)
+  t.match(town.alerts.at(-1)?.content, { value: { reason: 'PARTY_ROLE_INELIGIBLE' } })
+  withRole(undefined)
+  town.until(firstDueMs + dayMs)
+  t.equal(town.sent, undefined)
+  t.strictSame(reasonOf(town), [7])
+  t.equal(town.schedules(device).state.schedules.length, 0)
+})
+
+t.test('the device fails on the letter of a run: it is told', async (t) => {
+  const town = new ScheduleTown()
+  town.create()
+  town.now = firstDueMs
+  town.feed('schedules', device, { type: 'WAKE' })
+  const { came } = town.letters[0]!
+  const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
+  deviceKind.park(town.device(device).state, came as never, town.now, out as never)
+  t.match(out.facts, [{ type: 'SCHEDULED_RUN_REFUSED', outcome: errorId('DEVICE_ACTOR_PARKED') }])
+  t.equal(out.deliveries.length, 1)
 })
 
 t.test('a first day that is past, or far ahead, is refused at the door', async (t) => {

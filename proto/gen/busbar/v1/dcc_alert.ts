@@ -22,6 +22,8 @@ export const ScheduleRemovalReason = {
   SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER: 5,
   /** SCHEDULE_REMOVAL_REASON_END_OF_CONSENT - No consent covers it any more: it was withdrawn, has run out, or has ended with the tenancy. */
   SCHEDULE_REMOVAL_REASON_END_OF_CONSENT: 6,
+  /** SCHEDULE_REMOVAL_REASON_PARTY_REMOVED - The party was removed from the directory of this Busbar. */
+  SCHEDULE_REMOVAL_REASON_PARTY_REMOVED: 7,
 } as const;
 
 export type ScheduleRemovalReason = typeof ScheduleRemovalReason[keyof typeof ScheduleRemovalReason];
@@ -37,6 +39,8 @@ export namespace ScheduleRemovalReason {
     typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER;
   export type SCHEDULE_REMOVAL_REASON_END_OF_CONSENT =
     typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_OF_CONSENT;
+  export type SCHEDULE_REMOVAL_REASON_PARTY_REMOVED =
+    typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_PARTY_REMOVED;
 }
 
 export function scheduleRemovalReasonFromJSON(object: any): ScheduleRemovalReason {
@@ -62,6 +66,9 @@ export function scheduleRemovalReasonFromJSON(object: any): ScheduleRemovalReaso
     case 6:
     case "SCHEDULE_REMOVAL_REASON_END_OF_CONSENT":
       return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_OF_CONSENT;
+    case 7:
+    case "SCHEDULE_REMOVAL_REASON_PARTY_REMOVED":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_PARTY_REMOVED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ScheduleRemovalReason");
   }
@@ -83,6 +90,8 @@ export function scheduleRemovalReasonToJSON(object: ScheduleRemovalReason): stri
       return "SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER";
     case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_OF_CONSENT:
       return "SCHEDULE_REMOVAL_REASON_END_OF_CONSENT";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_PARTY_REMOVED:
+      return "SCHEDULE_REMOVAL_REASON_PARTY_REMOVED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ScheduleRemovalReason");
   }
