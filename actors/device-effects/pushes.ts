@@ -26,7 +26,7 @@ import type { KeyVault } from '../../core/crypto/key-vault.ts'
 import type { Log } from '../../core/ports/log.ts'
 import { keyMarkOf } from '../../core/crypto/sealed-keys.ts'
 import type { DeviceSecurity } from '../../core/ports/wan.ts'
-import { alertBodyOf, type Alert } from '../../core/translate/alert.ts'
+import { alertBodyOf, type Alert, type AlertBody } from '../../core/translate/alert.ts'
 import type { OpenPush } from '../device/effects.ts'
 import type { PushOpened } from '../device/messages.ts'
 
@@ -43,7 +43,7 @@ export function openPush(device: Eui64, effect: OpenPush, { keys, log }: PushPor
   const end = (
     outcome: ErrorCode,
     opened: PushOpened['opened'],
-    bodies: readonly Buffer[],
+    bodies: readonly AlertBody[],
   ): PushOpened => ({
     type: 'PUSH_OPENED',
     id,
@@ -86,7 +86,7 @@ export function openPush(device: Eui64, effect: OpenPush, { keys, log }: PushPor
   }
 }
 
-type Bodies = { bodies: Buffer[]; dropped: { code: ErrorCode; bytes: number }[] }
+type Bodies = { bodies: AlertBody[]; dropped: { code: ErrorCode; bytes: number }[] }
 
 /**
  * The alerts in an opened push. A ciphered APDU may hold several notifications, or a telegram of

@@ -1,7 +1,7 @@
 /**
  * What a device decides about its unsolicited messages: whether one is to be believed, and who gets
  * it. Pure, a part of actor.ts. It is opened elsewhere (actors/device-effects/pushes.ts), under the
- * keys that are given here, and comes back as PUSH_OPENED. What it means is its parties' business.
+ * keys that are given here, and comes back as PUSH_OPENED.
  */
 import type { Directory } from '../../core/access/directory.ts'
 import { readRequestCounter } from '../../core/base/counter.ts'
@@ -12,7 +12,7 @@ import { readBodyView, readTime } from '../../core/envelope/envelope.ts'
 import { offsetOf } from '../../core/envelope/layout.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import { type DeviceOutbox } from './effects.ts'
-import { mayHaveAlerts } from './grants.ts'
+import { recipientsOf } from './alert-recipients.ts'
 import type { DeviceAlerted } from './facts.ts'
 import { isFreshPush, notedPush, setOf } from './keyring.ts'
 import type { Arrived } from '../kind/messages.ts'
@@ -22,9 +22,10 @@ import type { DeviceState } from './state.ts'
 const accepted = errorId('REQUEST_ACCEPTED')
 
 /** Why nothing that the device pushes at `now` is delivered, whatever it says. */
-function refusalOf({ record, alerts }: DeviceState, now: number): ErrorCode | undefined {
+function refusalOf({ record, alerts, linked }: DeviceState, now: number): ErrorCode | undefined {
   if (record === undefined) return 'DEVICE_UNKNOWN'
-  if (record.alertsTo === undefined) return 'DEVICE_ALERT_UNADDRESSED'
+  const isLinked = linked !== undefined && linked.links.length > 0
+  if (record.alertsTo === undefined && !isLinked) return 'DEVICE_ALERT_UNADDRESSED'
   const isRecent = alerts !== undefined && isWithin(alerts.since, now)
   return isRecent && alerts.count >= limits.deviceAlertsMax ? 'DEVICE_ALERTS_EXCEEDED' : undefined
 }
@@ -77,13 +78,25 @@ export function decideOpened(
   if (set !== undefined && !isFreshPush(set, opened!.counter))
     return refuse(out, message, 'DLMS_COUNTER_REPLAYED', now)
   const counters = set && { number: set.number, next: set.next, received: opened!.counter }
+  const deliveries = bodies.flatMap(({ bodyBytes, alertCode }) =>
+    recipientsOf(state, alertCode, parties, now).map((party) => ({
+      party,
+      receivedAt,
+      time: now,
+      bodyBytes,
+    })),
+  )
+  // Nobody is to get it, or it is not known yet who.
+  if (deliveries.length === 0) return refuse(out, message, nobodyOf(state), now)
   out.facts.push({ type: 'DEVICE_ALERTED', time: now, id, ...(counters && { counters }) })
-  for (const party of state.record!.alertsTo!) {
-    if (!mayHaveAlerts(state, party, parties, now)) continue
-    for (const bodyBytes of bodies) out.deliveries.push({ party, receivedAt, time: now, bodyBytes })
-  }
+  out.deliveries.push(...deliveries)
   acknowledge(out, message, accepted, now)
 }
+
+const nobodyOf = ({ linked }: DeviceState): ErrorCode =>
+  linked?.links.some(({ rights }) => rights === undefined) === true
+    ? 'RIGHTS_NOT_KNOWN'
+    : 'DEVICE_ALERT_UNADDRESSED'
 
 /** Applies DEVICE_ALERTED. */
 export function alerted(state: DeviceState, { time, id, counters }: DeviceAlerted): void {

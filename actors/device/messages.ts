@@ -1,4 +1,5 @@
 /** Everything that can happen to a device. */
+import type { AlertBody } from '../../core/translate/alert.ts'
 import type { RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import type { CountersUsed } from '../../core/ports/wan.ts'
@@ -68,10 +69,10 @@ export type PushOpened = {
   /** When it came in, UTC ms. */
   receivedAt: number
   /**
-   * Of each notification in it the fields of a DeviceAlert of busbar.v1, from the third on; one as
-   * a rule.
+   * Of each notification in it the fields of a DeviceAlert of busbar.v1, from the third on, and
+   * its alert code, 0 for none that is known; one as a rule.
    */
-  bodies: readonly Buffer[]
+  bodies: readonly AlertBody[]
   replyTo: ReplyTo
 }
 

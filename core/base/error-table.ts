@@ -222,7 +222,7 @@ export const errorTable = {
   RESPONSE_SEARCH_RUNNING: row(67, 'E57', 'broker', 'later', 'UNAVAILABLE', 'The gateway is still searching older deliveries for the response.', 'Ask again after the given time; the search goes on where it stands.'),
 
   // ── alerts ──
-  DEVICE_ALERT_UNADDRESSED: row(70, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A device sent an unsolicited message, and its record names nobody who is to get it.', 'Give the device record alertsTo.'),
+  DEVICE_ALERT_UNADDRESSED: row(70, 'E51', 'operator', 'never', 'FAILED_PRECONDITION', 'A device sent an unsolicited message, and nobody is to get it: its record names nobody, and nobody in the role that it is for is registered at its meter points.', 'Give the device record alertsTo or meter points, and look at `busbar rights show`.'),
   DEVICE_ALERTS_EXCEEDED: row(71, 'E57', 'meter', 'later', 'RESOURCE_EXHAUSTED', 'A device sends more alerts than are delivered in a time; the rest is dropped.', 'Find out what the device reports; turn off what nobody needs.'),
   DEVICE_PUSH_UNATTRIBUTED: row(72, 'E51', 'operator', 'never', 'NOT_FOUND', 'An unsolicited message does not say which device it is of.', 'Add what the device calls itself to the file of BUSBAR_DIAL_IN_NAMES.'),
   DEVICE_PUSH_DROPPED: row(73, 'E57', 'broker', 'never', 'RESOURCE_EXHAUSTED', 'An unsolicited message of a device was dropped: there was no room for it, no host took it in time, or the one that had it died and it might have been delivered.', 'Add hosts, or ask the device.'),

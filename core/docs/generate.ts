@@ -10,6 +10,7 @@ import { natsUsersFile } from '../ops/nats-users-file.ts'
 import { settingsPage } from '../ops/settings-page.ts'
 import { accessPage } from './access-page.ts'
 import {
+  alertCodesPage,
   errorsPage,
   limitsPage,
   metricsPage,
@@ -38,6 +39,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['core/docs/reference/errors.md', errorsPage()],
     ['core/docs/reference/limits.md', limitsPage(sourcesIn('core/base/**/*limits.ts'))],
     ['core/docs/reference/retries.md', retriesPage()],
+    ['core/docs/parties/alert-codes.md', alertCodesPage()],
     ['core/docs/operating/metrics.md', metricsPage(metricSources)],
     [
       'core/docs/parties/service-requests.md',

@@ -9,6 +9,7 @@ import { mayRoleSend } from '../access/access-control.ts'
 import { errorTable, type ErrorCode, type ErrorRow } from '../base/error-table.ts'
 import { Lane } from '../base/lane.ts'
 import { limits } from '../base/limits.ts'
+import { alertCodes, recipientsOfUnknown } from '../catalogue/alert-codes.ts'
 import { codesUntilDeadline, retryDelayRows } from '../catalogue/retry-policy.ts'
 import { retryHintMs } from '../base/retry-hint.ts'
 import { serviceRequests, type ServiceRequestRow } from '../catalogue/service-requests.ts'
@@ -169,6 +170,31 @@ export function limitsPage(sources: readonly Source[]): string {
         ]),
       ),
     ]),
+  )
+}
+
+// ── alert codes ──
+
+/** parties/alert-codes.md */
+export function alertCodesPage(): string {
+  return page(
+    'Alert codes',
+    'core/catalogue/alert-codes.json',
+    'What devices say by themselves comes as a DeviceAlert. A message that begins with an alert code of the GB interface has `alert_code`, `alert_name` and' +
+      ' `severity`; its content is there as the device sent it in any case.',
+    `Of a device with meter points, an alert goes to the parties that are registered there at that moment: the supplier (IS, GS) or the network operator (ED, GT)` +
+      ` as the table says; to the ${recipientsOfUnknown.join(' and the ')} where the recipients of a code are not known, or the message has no code.` +
+      ' Parties of `alertsTo` get all alerts while they are registered there, third parties while they have a consent. Of a device without meter points, alerts go' +
+      ' to `alertsTo`.',
+    table(
+      ['Code', 'Meaning', 'Severity', 'Recipients'],
+      alertCodes.map(({ text, name, isCritical, recipients }) => [
+        text,
+        name,
+        isCritical ? 'critical' : 'non-critical',
+        recipients.join(', ') || 'not known',
+      ]),
+    ),
   )
 }
 

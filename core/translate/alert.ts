@@ -5,6 +5,7 @@
  * [IEC 62056-5-3, Data-Notification, Event-Notification-Request, InformationReportRequest]
  */
 import { BrokerError } from '../base/broker-error.ts'
+import { alertCodeOf, type AlertCode } from '../catalogue/alert-codes.ts'
 import { decodeApdu, type ApduOf } from '../dlms/apdu/codec.ts'
 import { decodeValue, encodeValue, lengthBytes, readLength, Tag } from '../dlms/axdr/axdr.ts'
 import { labelledValues, pushObjectsIn, type PushObject } from '../dlms/cosem/index.ts'
@@ -27,6 +28,11 @@ const AlertKind = {
   INFORMATION_REPORT: 3,
   IDENTIFICATION: 4,
 } as const
+
+/** DeviceAlertSeverity of busbar.v1. */
+const AlertSeverity = { NON_CRITICAL: 1, CRITICAL: 2 } as const
+
+export type AlertBody = { readonly bodyBytes: Buffer; readonly alertCode: number }
 
 /** What came from a device, opened. Borrowed. */
 export type Alert = {
@@ -53,17 +59,18 @@ const kindOf: Readonly<Record<Notification['type'], number>> = {
 }
 
 /**
- * Fields 3 to 12 of a DeviceAlert. Owned.
+ * Fields 3 to 15 of a DeviceAlert, owned, and the alert code, 0 for none that is known.
  * @throws BrokerError DLMS_TAG_UNKNOWN, DLMS_LENGTH_INVALID, DLMS_VALUE_INVALID,
  * DLMS_SIZE_EXCEEDED, DLMS_NESTING_EXCEEDED;
  *   DLMS_SERVICE_UNEXPECTED for an APDU that is no notification
  */
-export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): Buffer {
+export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): AlertBody {
   const writer = bodies
   writer.reset()
   writer.zone = zone
   const telegram = readTelegram(apduView)
-  if (telegram !== undefined) return telegramBodyOf(writer, telegram, apduView, protection)
+  if (telegram !== undefined)
+    return { bodyBytes: telegramBodyOf(writer, telegram, apduView, protection), alertCode: 0 }
   const notification = apduView.length === 0 ? undefined : notificationIn(apduView)
   const clockView = notification && clockOf(notification)
   appendTime(writer, 3, (clockView && timeAt(clockView, 0, zone)) ?? 0)
@@ -77,7 +84,28 @@ export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): B
     const localMs = readLocalMs(clockView, 0)
     if (isTimestamp(localMs)) octets(writer, 12, Buffer.from(localText(localMs), 'latin1'))
   }
-  return writer.take()
+  const code = notification && codeIn(notification)
+  if (code !== undefined) appendCode(writer, code)
+  return { bodyBytes: writer.take(), alertCode: code?.number ?? 0 }
+}
+
+/**
+ * The alert code of a notification: a long-unsigned that is the whole of its value, or the first
+ * field of its structure, as GB devices send it. Any other number is a value as others.
+ */
+function codeIn(notification: Notification): AlertCode | undefined {
+  if (notification.type === 'information-report-request') return undefined
+  const { valueView: view } = notification
+  const isStructure = view[0] === Tag.STRUCTURE && view.length > 1
+  const at = isStructure ? 1 + lengthBytes(view, 1) : 0
+  if (view[at] !== Tag.LONG_UNSIGNED || view.length < at + 3) return undefined
+  return alertCodeOf(view.readUInt16BE(at + 1))
+}
+
+function appendCode(writer: ProtobufWriter, { text, name, isCritical }: AlertCode): void {
+  octets(writer, 13, Buffer.from(text, 'latin1'))
+  octets(writer, 14, Buffer.from(name))
+  number(writer, 15, isCritical ? AlertSeverity.CRITICAL : AlertSeverity.NON_CRITICAL)
 }
 
 /**

@@ -499,7 +499,7 @@ t.test('facts and states: what is noted of a push stays noted', (t: Test) => {
   for (let counter = 0; counter < 100; counter++) {
     const out: DeviceOutbox = { facts: [], deliveries: [], effects: [] }
     const opened = { number: set.number, counter: counter * 2 }
-    const bodies = [Buffer.of(1)]
+    const bodies = [{ bodyBytes: Buffer.of(1), alertCode: 0 }]
     const id = numberKey(counter)
     const message = {
       type: 'PUSH_OPENED',

@@ -272,7 +272,7 @@ t.test('what a device says by itself goes to a third party with a consent only',
     outcome: errorId('OK'),
     opened: undefined,
     receivedAt: town.now,
-    bodies: [Buffer.from(id)],
+    bodies: [{ bodyBytes: Buffer.from(id), alertCode: 0 }],
     replyTo: undefined,
   })
   const partiesOf = () => town.device(device).deliveries.map((one) => (one as any).party) // oxlint-disable-line typescript/no-explicit-any

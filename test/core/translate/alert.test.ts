@@ -16,7 +16,11 @@ import { Protection } from '../../../core/dlms/security/index.ts'
 import { alertBodyOf, type Alert } from '../../../core/translate/alert.ts'
 import { appendDelivery, isDelivery } from '../../../core/translate/delivery.ts'
 import { ProtobufWriter } from '../../../core/translate/protobuf.ts'
-import { DeviceAlert, DeviceAlertKind } from '../../../proto/gen/busbar/v1/device_alert.ts'
+import {
+  DeviceAlertSeverity,
+  DeviceAlert,
+  DeviceAlertKind,
+} from '../../../proto/gen/busbar/v1/device_alert.ts'
 import { ReceiveResponse } from '../../../proto/gen/busbar/v1/output_gateway.ts'
 import { ReadingStatus } from '../../../proto/gen/busbar/v1/service_response.ts'
 import { dateTimeBytes } from '../../support/meters.ts'
@@ -57,8 +61,12 @@ function delivered(body: Buffer): { deliveryId: bigint; alert: DeviceAlert } {
 
 const alertOf = (alert: Partial<Alert>): DeviceAlert =>
   delivered(
-    alertBodyOf({ apduView: Buffer.alloc(0), alarmView: undefined, protection: 0, ...alert }),
+    alertBodyOf({ apduView: Buffer.alloc(0), alarmView: undefined, protection: 0, ...alert })
+      .bodyBytes,
   ).alert
+
+const bytesOf = (apduView: Buffer): Buffer =>
+  alertBodyOf({ apduView, alarmView: undefined, protection: 0 }).bodyBytes
 
 const dataNotification = (value: AxdrValue, dateTimeView = dateTimeBytes(saidAt)): Buffer =>
   encodeApdu({
@@ -124,7 +132,7 @@ t.test('a small push gives no large alert', (t) => {
   const count = 250
   const body = `02${'81fa'} 01${'81fa'} ${entry.repeat(count)} ${'00'.repeat(count - 1)}`
   const apduView = Buffer.from(`0f0000000100${body}`.replaceAll(' ', ''), 'hex')
-  const { length } = alertBodyOf({ apduView, alarmView: undefined, protection: 0 })
+  const { length } = bytesOf(apduView)
   t.ok(
     length < 4 * apduView.length,
     `${length} octets of ${apduView.length}, which room is kept for`,
@@ -139,7 +147,7 @@ t.test('a data notification: the fields of its body, one level, and the body its
     elements: [{ tag: Tag.OCTET_STRING, value: Buffer.from('name') }, register, inner],
   }
   const apduView = dataNotification(value)
-  const { deliveryId } = delivered(alertBodyOf({ apduView, alarmView: undefined, protection: 0 }))
+  const { deliveryId } = delivered(bytesOf(apduView))
   t.equal(deliveryId, 4_097n)
   const alert = alertOf({ apduView, protection: 0x30 })
   t.match(alert, {
@@ -269,12 +277,35 @@ t.test('a push in an envelope is read as it was written, and never read when it 
   t.end()
 })
 
+t.test('the alert code of a GB device, with its meaning; other numbers are values alone', (t) => {
+  const code = (value: number): AxdrValue => ({ tag: Tag.LONG_UNSIGNED, value })
+  const clock: AxdrValue = { tag: Tag.OCTET_STRING, value: dateTimeBytes(saidAt) }
+  const inStructure: AxdrValue = { tag: Tag.STRUCTURE, elements: [code(0x8f35), clock] }
+  for (const value of [inStructure, code(0x8f35)]) {
+    const apduView = dataNotification(value)
+    t.match(alertOf({ apduView }), {
+      alertCode: '8F35',
+      alertName: 'power back',
+      severity: DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_CRITICAL,
+    })
+    t.equal(alertBodyOf({ apduView, alarmView: undefined, protection: 0 }).alertCode, 0x8f35)
+  }
+  t.match(alertOf({ apduView: dataNotification(code(0x810e)) }), { alertCode: '810E', severity: 1 })
+  const second: AxdrValue = { tag: Tag.STRUCTURE, elements: [clock, code(0x8f35)] }
+  for (const value of [code(1), code(0x8fff), second]) {
+    const alert = alertOf({ apduView: dataNotification(value) })
+    t.match(alert, { alertCode: '', alertName: '', severity: 0 })
+    t.ok(alert.values.length > 0, 'nothing is lost')
+  }
+  t.end()
+})
+
 t.test('a telegram of text: its lines, and readings in its own words', (t) => {
   const text =
     '/ABC5\\Meter\r\n\r\n1-0:1.8.0(000123.4*kWh)\r\n0-1:24.2.1(101209112500W)(12785.1*m3)\r\n!\r\n'
   const apduView = Buffer.from(text, 'latin1')
   const alert = DeviceAlert.decode(
-    alertBodyOf({ apduView, alarmView: undefined, protection: 0x30 }),
+    alertBodyOf({ apduView, alarmView: undefined, protection: 0x30 }).bodyBytes,
   )
   t.match(alert, { kind: 1, isAuthenticated: true, isEncrypted: true })
   t.match(

@@ -250,11 +250,14 @@ t.test('bounds of ranges: UTC, or the local time without deviation', async (t) =
 
 // ── alerts ──
 
+const bytesOf = (apduView: Buffer, zone?: DeviceTime['zone']): Buffer =>
+  alertBodyOf({ apduView, alarmView: undefined, protection: 0, zone }).bodyBytes
+
 t.test('the time of an alert: UTC where the zone is known, and local else', async (t) => {
   // @source local standard time all the year, as a Kamstrup meter pushes it.
   const apduView = Buffer.from('0f000000000c07e80702020e000aff8000000600000001', 'hex')
   const alert = (zone?: DeviceTime['zone']): DeviceAlert =>
-    DeviceAlert.decode(alertBodyOf({ apduView, alarmView: undefined, protection: 0, zone }))
+    DeviceAlert.decode(bytesOf(apduView, zone))
   const unknown = alert()
   t.equal(unknown.deviceTime, undefined)
   t.equal(unknown.deviceTimeLocal, '2024-07-02T14:00:10')
@@ -263,13 +266,11 @@ t.test('the time of an alert: UTC where the zone is known, and local else', asyn
   t.equal(known.deviceTimeLocal, '')
   const withDeviation = Buffer.from(apduView)
   withDeviation.writeInt16BE(-120, 15)
-  const told = alertBodyOf({ apduView: withDeviation, alarmView: undefined, protection: 0 })
+  const told = bytesOf(withDeviation)
   t.same(DeviceAlert.decode(told).deviceTime, new Date(at('2024-07-02T12:00:10')))
   const value = new AxdrWriter().structure(1).take()
   const body = Buffer.concat([value, Buffer.of(0x19), local('2026-07-15T14:00')])
   const inBody = Buffer.concat([Buffer.from('0f0000000000', 'hex'), body])
-  const [first] = DeviceAlert.decode(
-    alertBodyOf({ apduView: inBody, alarmView: undefined, protection: 0 }),
-  ).values
+  const [first] = DeviceAlert.decode(bytesOf(inBody)).values
   t.equal(first?.kind?.$case, 'axdr', 'not UTC')
 })

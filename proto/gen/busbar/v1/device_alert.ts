@@ -6,6 +6,53 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { Reading, Value } from "./service_response.ts";
 
+/** Severity of an alert code. */
+export const DeviceAlertSeverity = {
+  /** DEVICE_ALERT_SEVERITY_UNSPECIFIED - The message has no alert code that is known. */
+  DEVICE_ALERT_SEVERITY_UNSPECIFIED: 0,
+  /** DEVICE_ALERT_SEVERITY_NON_CRITICAL - Codes that begin with 80 or 81. */
+  DEVICE_ALERT_SEVERITY_NON_CRITICAL: 1,
+  /** DEVICE_ALERT_SEVERITY_CRITICAL - Codes that begin with 8F. */
+  DEVICE_ALERT_SEVERITY_CRITICAL: 2,
+} as const;
+
+export type DeviceAlertSeverity = typeof DeviceAlertSeverity[keyof typeof DeviceAlertSeverity];
+
+export namespace DeviceAlertSeverity {
+  export type DEVICE_ALERT_SEVERITY_UNSPECIFIED = typeof DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_UNSPECIFIED;
+  export type DEVICE_ALERT_SEVERITY_NON_CRITICAL = typeof DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_NON_CRITICAL;
+  export type DEVICE_ALERT_SEVERITY_CRITICAL = typeof DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_CRITICAL;
+}
+
+export function deviceAlertSeverityFromJSON(object: any): DeviceAlertSeverity {
+  switch (object) {
+    case 0:
+    case "DEVICE_ALERT_SEVERITY_UNSPECIFIED":
+      return DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_UNSPECIFIED;
+    case 1:
+    case "DEVICE_ALERT_SEVERITY_NON_CRITICAL":
+      return DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_NON_CRITICAL;
+    case 2:
+    case "DEVICE_ALERT_SEVERITY_CRITICAL":
+      return DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_CRITICAL;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum DeviceAlertSeverity");
+  }
+}
+
+export function deviceAlertSeverityToJSON(object: DeviceAlertSeverity): string {
+  switch (object) {
+    case DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_UNSPECIFIED:
+      return "DEVICE_ALERT_SEVERITY_UNSPECIFIED";
+    case DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_NON_CRITICAL:
+      return "DEVICE_ALERT_SEVERITY_NON_CRITICAL";
+    case DeviceAlertSeverity.DEVICE_ALERT_SEVERITY_CRITICAL:
+      return "DEVICE_ALERT_SEVERITY_CRITICAL";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum DeviceAlertSeverity");
+  }
+}
+
 /** Type of an unsolicited message. */
 export const DeviceAlertKind = {
   /** DEVICE_ALERT_KIND_UNSPECIFIED - Not specified; the gateway never sends it. */
@@ -70,8 +117,8 @@ export function deviceAlertKindToJSON(object: DeviceAlertKind): string {
 }
 
 /**
- * A message that a device sent without being asked. The gateway parses and authenticates it but
- * does not act on it: the receiving party decides what it means.
+ * A message that a device sent without being asked. The gateway parses and authenticates it, and
+ * names its alert code where it has one; it does not act on it.
  */
 export interface DeviceAlert {
   /** EUI-64 of the device. */
@@ -118,6 +165,15 @@ export interface DeviceAlert {
    * 2026-02-02T14:10:00.
    */
   deviceTimeLocal: string;
+  /**
+   * Alert code of the GB interface, four hexadecimal digits, as 8F35. Empty for a message without one
+   * that is known.
+   */
+  alertCode: string;
+  /** Meaning of the alert code. */
+  alertName: string;
+  /** Severity of the alert code. */
+  severity: DeviceAlertSeverity;
 }
 
 function createBaseDeviceAlert(): DeviceAlert {
@@ -134,6 +190,9 @@ function createBaseDeviceAlert(): DeviceAlert {
     alarm: Buffer.alloc(0),
     axdr: Buffer.alloc(0),
     deviceTimeLocal: "",
+    alertCode: "",
+    alertName: "",
+    severity: 0,
   };
 }
 
@@ -174,6 +233,15 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     }
     if (message.deviceTimeLocal !== "") {
       writer.uint32(98).string(message.deviceTimeLocal);
+    }
+    if (message.alertCode !== "") {
+      writer.uint32(106).string(message.alertCode);
+    }
+    if (message.alertName !== "") {
+      writer.uint32(114).string(message.alertName);
+    }
+    if (message.severity !== 0) {
+      writer.uint32(120).int32(message.severity);
     }
     return writer;
   },
@@ -287,6 +355,30 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
             message.deviceTimeLocal = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.alertCode = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.alertName = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.severity = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -341,6 +433,17 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
         : isSet(object.device_time_local)
         ? globalThis.String(object.device_time_local)
         : "",
+      alertCode: isSet(object.alertCode)
+        ? globalThis.String(object.alertCode)
+        : isSet(object.alert_code)
+        ? globalThis.String(object.alert_code)
+        : "",
+      alertName: isSet(object.alertName)
+        ? globalThis.String(object.alertName)
+        : isSet(object.alert_name)
+        ? globalThis.String(object.alert_name)
+        : "",
+      severity: isSet(object.severity) ? deviceAlertSeverityFromJSON(object.severity) : 0,
     };
   },
 
@@ -382,6 +485,15 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     if (message.deviceTimeLocal !== "") {
       obj.deviceTimeLocal = message.deviceTimeLocal;
     }
+    if (message.alertCode !== "") {
+      obj.alertCode = message.alertCode;
+    }
+    if (message.alertName !== "") {
+      obj.alertName = message.alertName;
+    }
+    if (message.severity !== 0) {
+      obj.severity = deviceAlertSeverityToJSON(message.severity);
+    }
     return obj;
   },
 
@@ -402,6 +514,9 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     message.alarm = object.alarm ?? Buffer.alloc(0);
     message.axdr = object.axdr ?? Buffer.alloc(0);
     message.deviceTimeLocal = object.deviceTimeLocal ?? "";
+    message.alertCode = object.alertCode ?? "";
+    message.alertName = object.alertName ?? "";
+    message.severity = object.severity ?? 0;
     return message;
   },
 };

@@ -100,7 +100,11 @@ t.test('descriptors without tags', (t) => {
     { obis: '1-0:1.8.0.255', member: 'Register value' },
   ])
   t.match(decodeLines(untagged.toString('hex'), {}).join('\n'), /with-tags[^]*12345/)
-  const body = alertBodyOf({ apduView: untagged, alarmView: undefined, protection: 0 })
+  const { bodyBytes: body } = alertBodyOf({
+    apduView: untagged,
+    alarmView: undefined,
+    protection: 0,
+  })
   t.match(DeviceAlert.decode(body).readings, [
     { classId: 1, attributeId: 2 },
     { classId: 70, attributeId: 3 },
