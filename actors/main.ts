@@ -31,6 +31,7 @@ import { addSettingsCommands } from './cli/operator/settings-commands.ts'
 import { addViewsCommands } from './cli/operator/views-program.ts'
 import { explainFault, UsageFault } from './cli/operator-fault.ts'
 import { addLoadCommand } from './cli/party/load-commands.ts'
+import { addScheduleCommands } from './cli/party/schedule-commands.ts'
 import { addPartyCommands } from './cli/party/party-commands.ts'
 import { refuseMisspelt, surroundingsOf } from './cli/shared-options.ts'
 
@@ -64,6 +65,7 @@ addDevicesCommands(program, terminal)
 addInitCommands(program, terminal)
 addDemoCommand(program)
 addPartyCommands(program, terminal)
+addScheduleCommands(program, terminal)
 addLedgerCommands(program, terminal)
 addAuditCommands(program, terminal)
 addLettersCommands(program, terminal)

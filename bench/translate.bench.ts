@@ -234,7 +234,7 @@ function bodyOfTrees(
   operations: readonly CosemOperation[],
   trees: (AxdrValue | undefined)[],
 ): NonNullable<ServiceResponse['body']> {
-  const body: NonNullable<ServiceResponse['body']> = { readings: [], profiles: [] }
+  const body: NonNullable<ServiceResponse['body']> = { readings: [], profiles: [], schedules: [] }
   const templates = operations.map((operation) => (operation as PlannedOperation).plan.template)
   const scalerOf = (classId: number, obis: string): AxdrValue[] =>
     elementsOf(
@@ -360,6 +360,7 @@ function naiveWay(handOn: (tree: unknown) => unknown): Way {
       acceptedAt: new Date(envelope.acceptedAt),
       answeredAt: new Date(envelope.answeredAt),
       attempts: envelope.attempts,
+      scheduleId: 0n,
       body: envelope.body,
     }
   }

@@ -225,6 +225,7 @@ t.test('packed, installed and used', async (t) => {
         losing: { code: 'PARTY_NOT_REGISTERED' },
         gaining: { responseCode: 'I0' },
       },
+      schedule: { responseCode: 'I0' },
     })
   })
 

@@ -69,6 +69,7 @@ const codecs = [
   'core/inventory',
   'core/access',
   'core/registration',
+  'core/schedule',
   'core/pki',
 ]
 const edges = ['core/bus', 'core/ledger', 'core/store', 'core/wan', 'core/gateway', 'core/ops']
@@ -79,6 +80,7 @@ const actorKinds = [
   'actors/quarantine-page',
   'actors/party',
   'actors/source',
+  'actors/schedule',
 ]
 const aboveKinds = [
   'actors/device-effects',

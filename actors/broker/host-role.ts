@@ -10,6 +10,7 @@ import { hostedMeterPoint } from '../meter-point/meter-point-kind.ts'
 import { hostedParty } from '../party/party-kind.ts'
 import { hostedSource } from '../source/source-kind.ts'
 import { hostedQuarantinePage } from '../quarantine-page/quarantine-page-kind.ts'
+import { hostedSchedule } from '../schedule/schedule-kind.ts'
 import { hostedThreshold } from '../threshold/threshold-kind.ts'
 import { Host } from '../runtime/host/host.ts'
 import type { HostOptions } from '../runtime/host/host-options.ts'
@@ -55,6 +56,7 @@ export async function startHost(
       hostedSource,
       hostedThreshold,
       hostedQuarantinePage,
+      hostedSchedule,
     ],
     directory: parties,
     checkpointIntervalMs,

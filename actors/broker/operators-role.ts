@@ -20,6 +20,7 @@ import type { GatewayRole } from './gateway-role.ts'
 import type { OpenedLedger } from './ledger-role.ts'
 import { addConsentRoutes } from './consent-door.ts'
 import { addMeterPointRoutes } from './meter-point-door.ts'
+import { addScheduleRoutes } from './schedule-door.ts'
 import { addPartyRoutes } from './party-door.ts'
 import { addThresholdRoutes } from './threshold-door.ts'
 import { deliveryTrouble, partitionTrouble, type LedgerWatch } from './readiness.ts'
@@ -106,6 +107,7 @@ export async function startOperatorsDoor(
       addAccessRoutes(app, { bus, directory: owners, clock }, parties, config.registration.ageMsMax)
       addExplainRoutes(app, explainer)
       addMeterPointRoutes(app, { bus, directory: owners, clock })
+      addScheduleRoutes(app, { bus, directory: owners, clock })
       addSourceRoutes(app, {
         ...{ files: sources.files, kept: sources.kept, reader: parties, clock, keeper: hostId },
         shortage: () => disks.shortage,

@@ -32,6 +32,7 @@ import {
   type Registered,
 } from './registration.ts'
 import { report } from './report.ts'
+import { showSchedule } from './schedule.ts'
 import { Supplier, type Account, type SupplierOptions } from './supplier.ts'
 
 export type DemoOptions = {
@@ -143,7 +144,11 @@ async function demonstrate(
   changing.catch(() => undefined)
   const change = await Promise.race([changing, died, stopped.then(() => undefined)])
   if (isStopped()) return cutShort
-  report({ account, alone, listening, registered, change }, options.isJson)
+  const showing = showSchedule(supplierOptions, devices)
+  showing.catch(() => undefined)
+  const schedule = await Promise.race([showing, died, stopped.then(() => undefined)])
+  if (isStopped()) return cutShort
+  report({ account, alone, listening, registered, change, schedule }, options.isJson)
   if (!options.isJson) printNextSteps(options, listening, devices)
   if (options.isOnce) return isComplete(account) ? 0 : 1
   say('serving until Ctrl-C')

@@ -1,6 +1,7 @@
 /** The summary at the end of the demonstration, for people or as one line of JSON. */
 import { readingLines } from '../cli/party/reading-text.ts'
 import { registrationLines, type Registered, type SupplierChange } from './registration.ts'
+import { scheduleLines, type ScheduleShown } from './schedule.ts'
 import { quantile, type Account } from './supplier.ts'
 
 export type Outcome = {
@@ -11,13 +12,14 @@ export type Outcome = {
   listening: Record<string, string>
   registered: Registered
   change: SupplierChange | undefined
+  schedule: ScheduleShown | undefined
 }
 
 const tenths = (ms: number): number => Math.round(ms * 10) / 10
 
 type Summary = ReturnType<typeof summaryOf>
 
-function summaryOf({ account, alone, listening, registered, change }: Outcome) {
+function summaryOf({ account, alone, listening, registered, change, schedule }: Outcome) {
   const { submitted, accepted, refused, answered, timedOut, missing, tookMs, latenciesMs } = account
   return {
     submitted,
@@ -38,6 +40,12 @@ function summaryOf({ account, alone, listening, registered, change }: Outcome) {
     refusals: Object.fromEntries(account.refusals),
     registered,
     ...(change && { supplierChange: changeOf(change) }),
+    ...(schedule && {
+      schedule: {
+        device: schedule.device,
+        responseCode: schedule.response?.responseCode ?? null,
+      },
+    }),
     listening,
   }
 }
@@ -57,7 +65,10 @@ export function report(outcome: Outcome, isJson: boolean): void {
 
 const counts = ['submitted', 'accepted', 'refused', 'answered', 'timedOut', 'missing'] as const
 
-function linesOf({ account, registered, change, listening }: Outcome, summary: Summary): string[] {
+function linesOf(
+  { account, registered, change, schedule, listening }: Outcome,
+  summary: Summary,
+): string[] {
   const samples = [...account.samples].sort(([a], [b]) => (a < b ? -1 : 1))
   const { alone, requestsPerSecond, p50Ms, p99Ms } = summary
   return [
@@ -70,6 +81,8 @@ function linesOf({ account, registered, change, listening }: Outcome, summary: S
     ]),
     '',
     ...registrationLines(registered, change),
+    '',
+    ...scheduleLines(schedule),
     '',
     ...counts.map((name) => `${name.padEnd(12)}${summary[name]}`),
     ...Array.from(account.refusals, ([reason, count]) => `    ${count} × ${reason}`),

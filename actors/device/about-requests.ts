@@ -14,6 +14,7 @@ import { end } from './ending.ts'
 import { waitsForTime } from './future.ts'
 import { burnt } from './keys.ts'
 import { findPast } from './past-counters.ts'
+import { isForSchedules } from './schedules.ts'
 import { waitsForPredecessor } from './sequences.ts'
 import {
   findOpen,
@@ -41,7 +42,8 @@ export function decideCancel(
     const code = ended === undefined ? 'REQUEST_NOT_FOUND' : 'REQUEST_ENDED'
     return refuseCounter(out, message, code, now, boundsOf(findOriginator(state, originator)))
   }
-  if (state.sent === request) return refuse(out, message, 'REQUEST_ENDED', now)
+  if (state.sent === request || isForSchedules(request))
+    return refuse(out, message, 'REQUEST_ENDED', now)
   const outcome = errorId('REQUEST_CANCELLED')
   end(out, request, now, { outcome, using: burnt(state.keyring) })
   acknowledge(out, message, errorId('REQUEST_CANCELLED'), now)

@@ -18,6 +18,7 @@ import {
   readTarget,
 } from '../../core/envelope/envelope.ts'
 import { Kind, offsetOf } from '../../core/envelope/layout.ts'
+import { isRunCounter } from '../../core/schedule/run-counter.ts'
 import { sealViewOf } from '../../core/envelope/signed-request.ts'
 import { decideCancel, decideStatus } from './about-requests.ts'
 import { alerted, decideOpened, decidePush } from './alerts.ts'
@@ -26,7 +27,15 @@ import { cancelWaiting, evolveTimeCame, isCancellation } from './future.ts'
 import { decideCounters, decideReset, evolveReset } from './counters-reset.ts'
 import { acknowledge, refuse } from '../kind/effects.ts'
 import type { DeviceOutbox } from './effects.ts'
-import { contentHashOf, namedIn, readRequest, sealIn, type DeviceFact } from './facts.ts'
+import {
+  contentHashOf,
+  namedIn,
+  readRequest,
+  sealIn,
+  type DeviceFact,
+  type RequestEnded,
+  type RequestParked,
+} from './facts.ts'
 import { faultAfter } from './cause.ts'
 import { end } from './ending.ts'
 import { cutOf, evolveGranted, grantedAs } from './grants.ts'
@@ -55,6 +64,13 @@ import { reject } from './rejections.ts'
 import { decideRemoval, evolveRemoval } from './removal.ts'
 import { refusalOf } from './request-checks.ts'
 import { evolveSucceeded, placeOf, rememberSequenced } from './sequences.ts'
+import {
+  decideFromSchedules,
+  evolveKnown,
+  isForSchedules,
+  refusalOfSchedule,
+  tellSchedules,
+} from './schedules.ts'
 import { decideStatusChange, evolveStatus } from './status.ts'
 import { findOpen, findOriginator, rememberEnded, topOf, type DeviceState } from './state.ts'
 import { nextInTurn } from './turn.ts'
@@ -88,6 +104,7 @@ export function decide(
       return decideOpened(state, message, now, directory, out)
     case 'LETTER':
       decideRights(state, message, now, out)
+      decideFromSchedules(state, message, now, directory, out)
       return decideCounted(state, message, now, out)
     case 'WAKE':
       expire(state, now, out)
@@ -174,12 +191,16 @@ function decideRequest(
   if (refusal !== undefined)
     return reject({ state, message, originator, now, directory }, refusal, out)
   const request = readRequest(buffer, at, originatorKey, counter, now)
+  const unscheduled = refusalOfSchedule(state, request, now, directory)
+  if (unscheduled !== undefined)
+    return reject({ state, message, originator, now, directory }, unscheduled, out)
   const granted = grantedAs(state, request, directory, now)
   if (typeof granted === 'string')
     return reject({ state, message, originator, now, directory }, granted, out)
   const asked = { ...sealIn(buffer, at), ...namedIn(buffer, at) }
   out.facts.push({ type: 'REQUEST_ACCEPTED', request, ...asked }, ...granted)
-  if (isCancellation(request)) cancelWaiting(state, request, now, out)
+  if (isForSchedules(request)) tellSchedules(request, readTarget(buffer, at), out)
+  else if (isCancellation(request)) cancelWaiting(state, request, now, out)
   else countFirst(request, readTarget(buffer, at), directory, now, out)
   acknowledge(out, message, accepted, now)
 }
@@ -222,7 +243,7 @@ function sendRequest(
   const standing = standingOf(directory, request.originator)
   if (standing !== undefined) {
     for (const one of state.open)
-      if (one.originator === request.originator)
+      if (one.originator === request.originator && !isForSchedules(one))
         end(out, one, now, { outcome: errorId(standing), using: burnt(keyring) })
     return 'refused'
   }
@@ -237,7 +258,7 @@ function sendRequest(
   }
   // No request gets anywhere any more, until an operator does something about it.
   for (const one of state.open)
-    end(out, one, now, { outcome: errorId(keys), using: burnt(keyring) })
+    if (!isForSchedules(one)) end(out, one, now, { outcome: errorId(keys), using: burnt(keyring) })
   return undefined
 }
 
@@ -326,6 +347,7 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       return evolveRemoval(state, fact)
     // A record: replay does not even come here.
     case 'REQUEST_REJECTED':
+    case 'SCHEDULED_RUN_REFUSED':
       return
     case 'REQUEST_ACCEPTED':
       if (fact.named !== undefined)
@@ -340,6 +362,8 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
       return evolveSucceeded(state, fact)
     case 'EXECUTION_TIME_CAME':
       return evolveTimeCame(state, fact)
+    case 'SCHEDULES_KNOWN':
+      return evolveKnown(state, fact)
     case 'REQUEST_SENT':
       state.sent = fact.request
       state.sentCountersFrom = fact.countersFrom
@@ -360,28 +384,33 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'ATTEMPT_FAILED':
       return evolveAttempt(state, fact)
     case 'REQUEST_ENDED':
-    case 'REQUEST_PARKED': {
-      if (fact.type === 'REQUEST_ENDED') {
-        state.fault = faultAfter(state.fault, fact, true)
-        noted(state.keyring, fact.counters)
-      }
-      // What it was sent with, if it was, nobody waits for any more.
-      else {
-        burn(state.keyring)
-        state.keyStep = undefined
-      }
-      const request = findOpen(state, fact.originator, fact.counter)
-      if (request === undefined) return
-      state.open = state.open.filter((other) => other !== request)
-      if (state.sent === request) state.sent = undefined
-      const { outcome, attempt, time } = fact
-      rememberEnded(state, request, { endedAt: time, outcome, attempt })
-      rememberSequenced(state, request, outcome)
-    }
+    case 'REQUEST_PARKED':
+      return evolveEnd(state, fact)
   }
 }
 
+function evolveEnd(state: DeviceState, fact: RequestEnded | RequestParked): void {
+  if (fact.type === 'REQUEST_ENDED') {
+    state.fault = faultAfter(state.fault, fact, true)
+    noted(state.keyring, fact.counters)
+  }
+  // What it was sent with, if it was, nobody waits for any more.
+  else {
+    burn(state.keyring)
+    state.keyStep = undefined
+  }
+  const request = findOpen(state, fact.originator, fact.counter)
+  if (request === undefined) return
+  state.open = state.open.filter((other) => other !== request)
+  if (state.sent === request) state.sent = undefined
+  const { outcome, attempt, time } = fact
+  rememberEnded(state, request, { endedAt: time, outcome, attempt })
+  rememberSequenced(state, request, outcome)
+}
+
 function raise(state: DeviceState, key: Eui64, counter: RequestCounter): void {
+  // Counters of runs are Busbar's own.
+  if (isRunCounter(counter)) return
   const originator = findOriginator(state, key)
   if (originator === undefined)
     state.originators = [...state.originators, { key, highest: counter, floor: undefined }]

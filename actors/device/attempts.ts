@@ -18,6 +18,7 @@ import type { Using } from './keys-facts.ts'
 import { burnt, note } from './keys.ts'
 import { endUnentitled } from './links.ts'
 import type { Answered } from './messages.ts'
+import { endUses } from './schedules.ts'
 import {
   endOverdue,
   releaseSuccessor,
@@ -111,6 +112,7 @@ export const settle = (
   out: DeviceOutbox,
 ): boolean =>
   endUnentitled(state, now, directory, out) ||
+  endUses(state, now, directory, out) ||
   settleSequences(state, now, out) ||
   settleFuture(state, now, out)
 

@@ -1,10 +1,14 @@
 /** The end of a request, with the one response to its originator; and the alarm of a failure. */
 import { emptyBytes } from '../../core/base/bytes.ts'
+import { errorId } from '../../core/base/error-table.ts'
+import { failedRunBodyOf } from '../../core/translate/dcc-alert.ts'
 import { textOfCause, type FailureCause } from './cause.ts'
 import type { DeviceOutbox } from './effects.ts'
 import type { Using } from './keys-facts.ts'
 import { tellLeft } from './quarantine-letters.ts'
 import type { DeviceState, OpenRequest } from './state.ts'
+
+const done = errorId('OK')
 
 export type Ending = {
   outcome: number
@@ -14,7 +18,7 @@ export type Ending = {
   using: Using
 }
 
-/** Ends `request` with its one response. */
+/** Ends `request` with its one response; of a run that has failed, with a DCC alert beside. */
 export function end(
   out: DeviceOutbox,
   request: OpenRequest,
@@ -34,6 +38,14 @@ export function end(
     bodyBytes: isCause ? Buffer.from(textOfCause(cause)) : body,
     ...(isCause && { isCause }),
   })
+  if (request.run !== undefined && outcome !== done)
+    out.deliveries.push({
+      party: originator,
+      receivedAt: now,
+      time: now,
+      bodyBytes: failedRunBodyOf(request, request.run.device, outcome, now),
+      isOfDcc: true,
+    })
   if (hold?.phase === 'quarantined') out.effects.push(tellLeft(request, hold.event))
 }
 

@@ -8,6 +8,7 @@ import { copyOf, emptyBytes, fnv1a32, writeOctetsOf } from '../../core/base/byte
 import { readRequestCounter, type RequestCounter } from '../../core/base/counter.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
+import type { Srv } from '../../core/base/srv.ts'
 import {
   envelopeEnd,
   readAttempt,
@@ -19,9 +20,11 @@ import {
   readOriginator,
   readOutcome,
   readSrv,
+  readTarget,
   readTime,
   writeSafeU64,
 } from '../../core/envelope/envelope.ts'
+import { isRunCounter } from '../../core/schedule/run-counter.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
 import { headerBytes, headerTemplate, Kind, offsetOf } from '../../core/envelope/layout.ts'
 import { executeAtIn, executeAtView, futureBodyOf } from '../../core/envelope/future-request.ts'
@@ -54,6 +57,13 @@ import { isRecordFact, readRecordFact, recordBody, type RecordFact } from './rec
 import type { RequestRejected } from './rejection-fact.ts'
 import { readRemoval, removalBody, type DeviceRemoved } from './removal-fact.ts'
 import { readStatusFact, statusFactBody, type DeviceStatusChanged } from './status-fact.ts'
+import {
+  knownBody,
+  readKnown,
+  readRunRefused,
+  type ScheduledRunRefused,
+  type SchedulesKnown,
+} from './schedule-facts.ts'
 import {
   aboutRequestIn,
   type AboutRequest,
@@ -110,6 +120,8 @@ export type DeviceFact =
   | RequestHeld
   | PredecessorSucceeded
   | ExecutionTimeCame
+  | SchedulesKnown
+  | ScheduledRunRefused
 
 /** True for facts that name a request. */
 export function isOfRequest(
@@ -152,6 +164,13 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
       const kind = Kind[fact.type]
       return void begin(frame, device, { ...fact, kind, bodyView: emptyBytes })
     }
+    case 'SCHEDULED_RUN_REFUSED': {
+      const kind = Kind.SCHEDULED_RUN_REFUSED
+      const at = begin(frame, device, { ...fact, kind, bodyView: emptyBytes })
+      frame.target.writeUInt32BE(fact.srv, at + offsetOf.srv)
+      frame.target.writeUInt16BE(fact.outcome, at + offsetOf.outcome)
+      return
+    }
     case 'REQUEST_SENT':
     case 'KEY_STEP_SENT':
       throw new BrokerError('ENVELOPE_MALFORMED', `${fact.type} has no place in the ledger`)
@@ -167,6 +186,7 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
 }
 
 type OfNoRequest =
+  | SchedulesKnown
   | DeviceStatusChanged
   | LinksFact
   | RecordFact
@@ -182,6 +202,8 @@ function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' |
   switch (fact.type) {
     case 'DEVICE_STATUS_CHANGED':
       return { originator: noId, counter: noId, bodyView: statusFactBody(fact) }
+    case 'SCHEDULES_KNOWN':
+      return { originator: noId, counter: noId, bodyView: knownBody(fact) }
     case 'DEVICE_REMOVED':
       return { originator: noId, counter: noId, bodyView: removalBody(fact) }
     case 'REQUEST_COUNTERS_RESET':
@@ -282,6 +304,14 @@ export function contentHashOf(buffer: Buffer, at: number): number {
   return fnv1a32(buffer, requestBodyStart(buffer, at), envelopeEnd(buffer, at), hash)
 }
 
+/** The same of the run of a schedule. */
+export function contentHashOfRun(srv: Srv, bodyType: number, bodyView: Buffer): number {
+  const head = Buffer.alloc(6)
+  head.writeUInt32BE(srv)
+  head.writeUInt16BE(bodyType, 4)
+  return fnv1a32(bodyView, 0, bodyView.length, fnv1a32(head, 0, head.length))
+}
+
 /**
  * A request as it was accepted, from the envelope that submits it or that of its acceptance; the
  * body is copied. `originator` and `counter` are the envelope's, which the caller has read already.
@@ -308,6 +338,7 @@ export function readRequest(
     lastOutcome: 0,
     bodyBytes: copyOf(requestBodyView(buffer, at)),
     ...(executeAt !== undefined && { future: { executeAt, isWaiting: true } }),
+    ...(isRunCounter(counter) && { run: { device: readTarget(buffer, at) } }),
   }
 }
 
@@ -337,6 +368,10 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
         id: readRequestCounter(buffer, at + offsetOf.counter),
         ...usingIn(buffer, at),
       }
+    case Kind.SCHEDULES_KNOWN:
+      return readKnown(buffer, at)
+    case Kind.SCHEDULED_RUN_REFUSED:
+      return readRunRefused(buffer, at)
     case Kind.PREDECESSOR_SUCCEEDED:
       return { type: 'PREDECESSOR_SUCCEEDED', ...aboutRequestIn(buffer, at) }
     case Kind.EXECUTION_TIME_CAME:

@@ -8,6 +8,7 @@
  * Each link has a number that rises; rights of an earlier number, or of a version that is not above
  * the known one, say nothing. So order, repeats and gaps of letters do no harm.
  */
+import { isOfSchedules } from '../../core/translate/body-types.ts'
 import { refusalAtDevice } from '../../core/access/access-control.ts'
 import type { Directory } from '../../core/access/directory.ts'
 import { actorIdOf, ActorKindNumber, kindOfActor, octetsOfActor } from '../../core/base/actor-id.ts'
@@ -131,7 +132,7 @@ export function endUnentitled(
   let hasEnded = false
   for (const request of state.open) {
     const row = serviceRequestOf(request.srv)
-    if (request === state.sent || row === undefined) continue
+    if (request === state.sent || row === undefined || isOfSchedules(request.bodyType)) continue
     const refusal = refusalNow(state, request, row, now, directory)
     if (refusal === undefined) continue
     end(out, request, now, { outcome: errorId(refusal), using: burnt(state.keyring) })

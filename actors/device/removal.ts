@@ -7,6 +7,7 @@
  * keys their marks with the invocation counters.
  */
 import type { Directory } from '../../core/access/directory.ts'
+import { isForSchedules } from './schedules.ts'
 import { errorId } from '../../core/base/error-table.ts'
 import { limits } from '../../core/base/limits.ts'
 import { formatWithRemovals } from '../../core/cluster/format.ts'
@@ -48,7 +49,8 @@ export function decideRemoval(
     return refuse(out, message, 'VIEW_QUERY_INVALID', now)
   const outcome = errorId('DEVICE_REMOVED')
   // All reserved counters count as used by the fact of the removal.
-  for (const request of state.open) end(out, request, now, { outcome, using: {} })
+  for (const request of state.open)
+    if (!isForSchedules(request)) end(out, request, now, { outcome, using: {} })
   tellGone(state, out)
   // Forgotten with the rest, and nobody else knows them.
   if (isInDoubt(state.keyring)) out.effects.push(lostKeys)

@@ -23,6 +23,7 @@ import { limits } from '../../core/base/limits.ts'
 import { formatWithSchedules } from '../../core/cluster/format.ts'
 import { readTarget } from '../../core/envelope/envelope.ts'
 import { sequenceIn, type Sequence } from '../../core/envelope/sequenced-request.ts'
+import { isOfSchedules } from '../../core/translate/body-types.ts'
 import { sequenceFailedBodyOf } from '../../core/translate/dcc-alert.ts'
 import type { Arrived } from '../kind/messages.ts'
 import { endOf } from './clock-set.ts'
@@ -115,6 +116,8 @@ export const waitsForPredecessor = ({ sequence }: OpenRequest): boolean =>
  * deadline, or after the longest wait.
  */
 export function waitEndOf(request: OpenRequest): number {
+  // Its schedules answer in any case.
+  if (isOfSchedules(request.bodyType)) return Number.POSITIVE_INFINITY
   const end = endOf(request)
   const { deadline, acceptedAt } = request
   return waitsForPredecessor(request)

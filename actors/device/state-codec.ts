@@ -18,6 +18,7 @@ import { decodeCause, encodeCause, type DeviceFault } from './cause.ts'
 import { endedRecordBytes, packEnded, unpackEnded, type EndedRequests } from './ended-requests.ts'
 import { HoldPhase, type Hold } from './hold-facts.ts'
 import { isChunk } from './past-counters.ts'
+import { packedUses, usesIn } from '../../core/schedule/letters.ts'
 import type { SequencedEnd, SequencePlace } from './sequence-facts.ts'
 import { packRing, unpackRing, type PackedRing } from './keyring-codec.ts'
 import {
@@ -33,7 +34,7 @@ import {
  * reads it.
  */
 export const stateVersion = 7
-/** Without sequences of requests, and requests for a later time. */
+/** Without sequences of requests, requests for a later time, and schedules. */
 const unsequencedVersion = 6
 /** Without a request that is held back. */
 const unheldVersion = 5
@@ -91,7 +92,8 @@ export function packState(state: DeviceState): Buffer {
   if (keyring !== undefined || version >= pastVersion)
     packed.push(keyring === undefined ? null : packRing(keyring))
   if (version >= pastVersion) packed.push(past.map(latin1))
-  const isSequenced = sequenced.length > 0
+  const { schedules } = state
+  const isSequenced = sequenced.length > 0 || schedules !== undefined
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
   else if (linked !== undefined || status !== undefined || isSequenced) packed.push(null)
   if (linked !== undefined) packed.push(packedLinked(linked))
@@ -99,6 +101,7 @@ export function packState(state: DeviceState): Buffer {
   if (status !== undefined) packed.push(DeviceStatus.indexOf(status))
   else if (isSequenced) packed.push(null)
   if (isSequenced) packed.push(sequenced.map(packedEnd))
+  if (schedules !== undefined) packed.push([latin1(schedules.device), packedUses(schedules.uses)])
   return packr.pack(packed)
 }
 
@@ -111,8 +114,9 @@ function versionOf({
   linked,
   status,
   sequenced,
+  schedules,
 }: DeviceState): number {
-  if (sequenced.length > 0 || open.some(hasTerms)) return stateVersion
+  if (sequenced.length > 0 || schedules !== undefined || open.some(hasTerms)) return stateVersion
   if (open.some(({ hold }) => hold !== undefined)) return unsequencedVersion
   if (linked !== undefined || status !== undefined) return unheldVersion
   if (fault !== undefined) return faultVersion
@@ -138,7 +142,9 @@ type PackedRequest = [
   /** From version 7 on, for a request in a sequence. */
   (PackedPlace | null)?,
   /** From version 7 on, for a request for a later time. */
-  [executeAt: number, isWaiting: boolean]?,
+  ([executeAt: number, isWaiting: boolean] | null)?,
+  /** From version 7 on, for the run of a schedule: the device. */
+  Uint8Array?,
 ]
 type PackedPlace = [
   isFirst: boolean,
@@ -155,13 +161,15 @@ type PackedEnd = [
   outcome: number,
 ]
 
-/** True for a request in a sequence, or for a later time. */
-const hasTerms = ({ sequence, future }: OpenRequest): boolean =>
-  sequence !== undefined || future !== undefined
+/** True for a request in a sequence, for a later time, or of a schedule. */
+const hasTerms = ({ sequence, future, run }: OpenRequest): boolean =>
+  sequence !== undefined || future !== undefined || run !== undefined
 
-function packedTerms({ sequence, future }: OpenRequest): unknown[] {
+function packedTerms({ sequence, future, run }: OpenRequest): unknown[] {
   const place = sequence && packedPlace(sequence)
-  if (future !== undefined) return [place ?? null, [future.executeAt, future.isWaiting]]
+  const time = future && [future.executeAt, future.isWaiting]
+  if (run !== undefined) return [place ?? null, time ?? null, latin1(run.device)]
+  if (time !== undefined) return [place ?? null, time]
   return place === undefined ? [] : [place]
 }
 
@@ -230,6 +238,7 @@ type PackedState = [
   (number | null)?,
   /** From version 7 on. */
   PackedEnd[]?,
+  [device: Uint8Array, uses: unknown]?,
 ]
 type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>, grants?: PackedGrant[]]
 
@@ -268,7 +277,12 @@ function stateIn(packed: PackedState): DeviceState {
   if (packed[10]) state.fault = faultIn(packed[10])
   if (packed[11]) state.linked = linkedIn(packed[11])
   if (typeof packed[12] === 'number') state.status = DeviceStatus[packed[12]]
-  if (packed[13]) state.sequenced = packed[13].map(sequencedIn)
+  if (packed[13] && packed[13].length > 0) state.sequenced = packed[13].map(sequencedIn)
+  if (packed[14])
+    state.schedules = {
+      device: latin1Of(packed[14][0]) as Eui64,
+      uses: usesIn(packed[14][1]),
+    }
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))
@@ -346,5 +360,6 @@ function unpackRequest(packed: PackedRequest): OpenRequest {
     ...(packed[12] && { hold: holdIn(packed[12]) }),
     ...(packed[13] && { sequence: placeIn(packed[13]) }),
     ...(packed[14] && { future: { executeAt: packed[14][0], isWaiting: packed[14][1] } }),
+    ...(packed[15] && { run: { device: latin1Of(packed[15]) as Eui64 } }),
   }
 }

@@ -28,10 +28,12 @@ import type { Srv } from '../../core/base/srv.ts'
 import type { DeviceRecord } from '../../core/inventory/device-record.ts'
 import type { DeviceStatus } from '../../core/inventory/device-status.ts'
 import type { Grant } from '../../core/registration/grant.ts'
+import { isRunCounter } from '../../core/schedule/run-counter.ts'
 import type { ReportedLink } from '../../core/registration/rights-report.ts'
 import type { DeviceFault } from './cause.ts'
 import { addEnded, noneEnded, type EndedRequests } from './ended-requests.ts'
 import type { Hold } from './hold-facts.ts'
+import type { KnownSchedules } from './schedule-facts.ts'
 import type { SequencedEnd, SequencePlace } from './sequence-facts.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
@@ -58,6 +60,8 @@ export type OpenRequest = {
   hold?: Hold | undefined
   /** Left out as a rule: it is for a later time, UTC ms (future.ts). */
   future?: { readonly executeAt: number; readonly isWaiting: boolean } | undefined
+  /** Left out as a rule: it is the run of a schedule of this device (schedules.ts). */
+  run?: { readonly device: Eui64 } | undefined
   /** Left out as a rule: its place in a sequence (sequences.ts). */
   sequence?: SequencePlace | undefined
   /**
@@ -128,6 +132,8 @@ export type DeviceState = EndedRequests & {
    */
   alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
   past: PastCounters
+  /** Undefined while no party has schedules of this device. */
+  schedules: KnownSchedules | undefined
   /** The last requests of sequences that have ended. */
   sequenced: readonly SequencedEnd[]
   /** Why the last exchange failed, until one succeeds. */
@@ -158,6 +164,7 @@ export function emptyState(): DeviceState {
     ended: noneEnded.ended,
     endedParts: noneEnded.endedParts,
     past: none,
+    schedules: undefined,
     sequenced: none,
     fault: undefined,
     status: undefined,
@@ -218,6 +225,8 @@ export function rememberEnded(
   { originator, counter, contentHash, srv, acceptedAt }: OpenRequest,
   end: { endedAt: number; outcome: number; attempt: number },
 ): void {
+  // Nobody repeats the run of a schedule.
+  if (isRunCounter(counter)) return
   const { endedAt, outcome, attempt } = end
   const forgotten = addEnded(state, {
     originator,

@@ -2,6 +2,7 @@
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { laneCount } from '../../core/base/lane.ts'
 import { endOf, isWaiting } from './clock-set.ts'
+import { isForSchedules } from './schedules.ts'
 import { waitsForTime } from './future.ts'
 import { waitsForPredecessor } from './sequences.ts'
 import type { DeviceState, OpenRequest } from './state.ts'
@@ -17,7 +18,13 @@ export function nextInTurn(state: DeviceState, now: number): OpenRequest | undef
   for (let lane = 0; lane < laneCount; lane++) {
     let counting: Eui64[] | undefined
     for (const request of state.open) {
-      if (request.lane !== lane || waitsForPredecessor(request) || waitsForTime(request)) continue
+      if (
+        request.lane !== lane ||
+        isForSchedules(request) ||
+        waitsForPredecessor(request) ||
+        waitsForTime(request)
+      )
+        continue
       if (request.hold !== undefined) {
         if (request.hold.phase === 'counting') (counting ??= []).push(request.originator)
         continue

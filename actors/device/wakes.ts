@@ -25,8 +25,8 @@ export function nextWakeMs(state: DeviceState, now: number): number {
     if (request.nextAttemptAt < at && isWaiting(state, request, now)) at = request.nextAttemptAt
   }
   // Who may use the device changes.
-  if (state.linked !== undefined && state.open.length > 0)
-    at = Math.min(at, nextChangeMs(state.linked.links, now))
+  const isUsed = state.open.length > 0 || state.schedules !== undefined
+  if (state.linked !== undefined && isUsed) at = Math.min(at, nextChangeMs(state.linked.links, now))
   return at === Number.POSITIVE_INFINITY ? 0 : at
 }
 

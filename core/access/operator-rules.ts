@@ -40,6 +40,7 @@ export const operatorRoutes: readonly OperatorRoute[] = [
     'GET /v1/devices/:eui64',
     'GET /v1/devices/:eui64/counters',
     'GET /v1/devices/:eui64/rights',
+    'GET /v1/devices/:eui64/schedules',
     'GET /v1/inventory',
     'GET /v1/inventory/:eui64',
     'GET /v1/meter-points/:id',

@@ -16,6 +16,8 @@ export const ActorKindNumber = {
   WATCH: 3,
   SOURCE: 4,
   CAMPAIGN: 5,
+  /** The schedules of the device with the same octets. */
+  SCHEDULE: 6,
   /** Counts what a party, or all parties together, may still send: core/access/thresholds.ts. */
   THRESHOLD: 8,
   /** A page of the list of what a party has in quarantine. */

@@ -9,6 +9,7 @@ import { meterPointLimits } from './meter-point-limits.ts'
 import { registrationLimits } from './registration-limits.ts'
 import { rejectionLimits } from './rejection-limits.ts'
 import { replicaLimits } from './replica-limits.ts'
+import { scheduleLimits } from './schedule-limits.ts'
 import { storageLimits } from './storage-limits.ts'
 import { sequenceLimits } from './sequence-limits.ts'
 import { thresholdLimits } from './threshold-limits.ts'
@@ -21,6 +22,7 @@ export const limits = {
   ...registrationLimits,
   ...rejectionLimits,
   ...replicaLimits,
+  ...scheduleLimits,
   ...storageLimits,
   ...sequenceLimits,
   ...thresholdLimits,
@@ -94,7 +96,7 @@ export const limits = {
    * Body of one letter between actors; letters that one decision sends; how many letters may lead
    * to one another.
    */
-  letterBytesMax: 4 * 1024,
+  letterBytesMax: 16 * 1024,
   lettersPerDecisionMax: 64,
   letterHopsMax: 16,
   /** What the directory holds of one actor. */

@@ -77,6 +77,8 @@ export type ServiceRequestRow = {
   readonly isCritical: boolean
   /** Only those of the device itself end in a command, and have operations. */
   readonly answeredBy: AnsweredBy
+  /** A schedule may run it. */
+  readonly isSchedulable: boolean
   /** Where the party names no priority. */
   readonly lane: Lane
   /** Where a request for a later time may be kept until then: at Busbar, at the device. */
@@ -151,6 +153,7 @@ export const serviceRequests: readonly ServiceRequestRow[] = requestRows.map(
       isCritical: raw.critical,
       answeredBy: oneOf(AnsweredBy, raw.answeredBy, raw.srv),
       futureDated: listOf(FutureDated, raw.futureDated ?? '', raw.srv),
+      isSchedulable: raw.schedulable === true,
       lane: Lane[oneOf(['URGENT', 'NORMAL', 'BULK'], raw.lane, raw.srv)],
       isServed: served !== undefined,
       bodyType: served?.bodyType ?? 0,
@@ -167,7 +170,10 @@ assert(
   'catalogue: a variant stands twice or is malformed',
 )
 assert(
-  Object.keys(operationRows).every((text) => rowOf.get(parseSrv(text))?.answeredBy === 'device'),
+  Object.entries(operationRows).every(([text, { operations }]) => {
+    const by = rowOf.get(parseSrv(text))?.answeredBy
+    return operations.length > 0 ? by === 'device' : by === 'device-actor'
+  }),
   'catalogue: operations of a variant that does not exist, or that no device answers',
 )
 

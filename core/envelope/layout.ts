@@ -55,6 +55,9 @@ export const Kind = {
   COUNTERS: 11,
   // between a process with connections to devices and a host
   DEVICE_PUSH: 8,
+  // between an operator's door and a host: schedules of a device
+  SCHEDULES_QUERY: 178,
+  SCHEDULES: 179,
   // facts, in a tick's frame of a partition
   DEVICE_REGISTERED: 32,
   REQUEST_ACCEPTED: 33,
@@ -86,6 +89,11 @@ export const Kind = {
   PREDECESSOR_SUCCEEDED: 193,
   FUTURE_REQUEST_ACCEPTED: 206,
   EXECUTION_TIME_CAME: 207,
+  SCHEDULED_RUN_REFUSED: 195,
+  SCHEDULES_KNOWN: 197,
+  // facts of the schedules of a device
+  SCHEDULES_CHANGED: 198,
+  SCHEDULE_RAN: 199,
   // deliveries, in a tick's frame of a party
   RESPONSE: 64,
   ALERT: 65,
@@ -163,13 +171,17 @@ export type KindBlocks = {
 export const deviceBlocks: KindBlocks = {
   messages: [
     [1, 31],
-    [176, 191],
+    [176, 177],
+    [183, 191],
   ],
   facts: [
     [32, 63],
-    [192, 207],
+    [192, 197],
+    [200, 207],
   ],
 }
+/** Of the actor that keeps the schedules of a device; cut out of the second block of devices. */
+export const scheduleBlocks: KindBlocks = { messages: [[178, 182]], facts: [[198, 199]] }
 export const partyBlocks: KindBlocks = { messages: [[80, 87]], facts: [[88, 95]] }
 export const meterPointBlocks: KindBlocks = { messages: [[96, 103]], facts: [[104, 111]] }
 export const sourceBlocks: KindBlocks = { messages: [[128, 135]], facts: [[136, 143]] }

@@ -4,6 +4,11 @@
  * list lacks does not compile.
  */
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
+import {
+  CreateSchedule,
+  DeleteSchedules,
+  ReadSchedules,
+} from '../../proto/gen/busbar/v1/schedule.ts'
 import { ProtobufReader } from './protobuf.ts'
 
 type Body = NonNullable<ServiceRequest['body']>
@@ -13,6 +18,9 @@ const empty: { readonly [name in Body['$case']]: Extract<Body, { $case: name }> 
   displayMessage: { $case: 'displayMessage', value: { text: '' } },
   readPeriod: { $case: 'readPeriod', value: { startTime: undefined, endTime: undefined } },
   synchroniseClock: { $case: 'synchroniseClock', value: { toleranceSeconds: 0 } },
+  createSchedule: { $case: 'createSchedule', value: CreateSchedule.decode(new Uint8Array()) },
+  readSchedules: { $case: 'readSchedules', value: ReadSchedules.decode(new Uint8Array()) },
+  deleteSchedules: { $case: 'deleteSchedules', value: DeleteSchedules.decode(new Uint8Array()) },
 }
 
 /** The field that a request with nothing but `body` has on the wire. */
@@ -31,9 +39,16 @@ export const BodyType = {
   DISPLAY_MESSAGE: numberOf(empty.displayMessage),
   READ_PERIOD: numberOf(empty.readPeriod),
   SYNCHRONISE_CLOCK: numberOf(empty.synchroniseClock),
+  CREATE_SCHEDULE: numberOf(empty.createSchedule),
+  READ_SCHEDULES: numberOf(empty.readSchedules),
+  DELETE_SCHEDULES: numberOf(empty.deleteSchedules),
 } as const
 
 const numbers = Object.values(BodyType).filter((number) => number !== BodyType.NONE)
+/** True for the body of a request about schedules, which Busbar itself answers. */
+export const isOfSchedules = (bodyType: number): boolean =>
+  bodyType >= BodyType.CREATE_SCHEDULE && bodyType <= BodyType.DELETE_SCHEDULES
+
 /** Lowest and highest field number of the oneof. */
 export const bodyTypeMin: number = Math.min(...numbers)
 export const bodyTypeMax: number = Math.max(...numbers)

@@ -10,6 +10,7 @@ import { limits } from '../base/limits.ts'
 import type { ServiceRequestRow } from '../catalogue/service-requests.ts'
 import { BodyType } from './body-types.ts'
 import { ProtobufReader, WireType } from './protobuf.ts'
+import { checkCreateSchedule, checkScheduleNumber } from './schedule-body.ts'
 import { readTimestamp } from './timestamp.ts'
 
 export const textCharactersMax = 116
@@ -136,6 +137,9 @@ const rules: ReadonlyMap<number, Rule> = new Map<number, Rule>([
   [BodyType.DISPLAY_MESSAGE, readDisplayMessage],
   [BodyType.READ_PERIOD, readReadPeriod],
   [BodyType.SYNCHRONISE_CLOCK, readSynchroniseClock],
+  [BodyType.CREATE_SCHEDULE, checkCreateSchedule],
+  [BodyType.READ_SCHEDULES, checkScheduleNumber],
+  [BodyType.DELETE_SCHEDULES, checkScheduleNumber],
 ])
 
 /**

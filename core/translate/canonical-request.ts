@@ -85,6 +85,27 @@ export const canonicalFields: readonly CanonicalField[] = [
     { number: 2, name: 'end_time', type: 'time' },
   ]),
   bodyOf(18, 'synchronise_clock', [{ number: 1, name: 'tolerance_seconds', type: 'uint32' }]),
+  bodyOf(19, 'create_schedule', [
+    { number: 1, name: 'frequency', type: 'enum' },
+    { number: 2, name: 'start_date', type: 'text' },
+    { number: 3, name: 'end_date', type: 'text' },
+    { number: 4, name: 'start_time', type: 'text' },
+    { number: 5, name: 'spread_minutes', type: 'uint32' },
+    { number: 6, name: 'time_zone', type: 'text' },
+    { number: 7, name: 'service_reference_variant', type: 'text' },
+    {
+      number: 8,
+      name: 'log_window',
+      type: [
+        { number: 1, name: 'start_days_before', type: 'uint32' },
+        { number: 2, name: 'start_time', type: 'text' },
+        { number: 3, name: 'end_days_before', type: 'uint32' },
+        { number: 4, name: 'end_time', type: 'text' },
+      ],
+    },
+  ]),
+  bodyOf(20, 'read_schedules', [{ number: 1, name: 'schedule_id', type: 'uint64' }]),
+  bodyOf(21, 'delete_schedules', [{ number: 1, name: 'schedule_id', type: 'uint64' }]),
 ]
 
 /** Where the last value of each field stands; -1 for none. Of a varint its two halves. */

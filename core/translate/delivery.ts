@@ -12,11 +12,13 @@ import {
   readAttempt,
   readBodyType,
   readCorrelation,
+  readCounter,
   readKind,
   readOutcome,
   readSrv,
   readTime,
 } from '../envelope/envelope.ts'
+import { scheduleOfCounter } from '../schedule/run-counter.ts'
 import {
   appendRequestIdOf,
   appendSrv,
@@ -106,5 +108,10 @@ function appendResponse(writer: ProtobufWriter, buffer: Buffer, at: number, body
   if (bodyEnd > bodyStart && !isCause) {
     writer.octet(tagOf(9, WireType.LENGTH))
     writer.lengthDelimited(buffer, bodyStart, bodyEnd)
+  }
+  // Parties' own counters end below.
+  if (buffer[at + offsetOf.counter]! >= 0x80) {
+    writer.octet(tagOf(10, WireType.VARINT))
+    writer.varint(scheduleOfCounter(readCounter(buffer, at)))
   }
 }

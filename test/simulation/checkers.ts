@@ -18,6 +18,7 @@ import {
   meterPointBlocks,
   offsetOf,
   quarantinePageBlocks,
+  scheduleBlocks,
   thresholdBlocks,
 } from '../../core/envelope/layout.ts'
 import { readTickMessage } from '../../core/envelope/tick-message.ts'
@@ -26,6 +27,7 @@ import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
 import { Registrations } from './registrations.ts'
 import { FutureRequests } from './future.ts'
+import { Schedules } from './schedules.ts'
 import { Sequences } from './sequences.ts'
 import { Standings } from './standings.ts'
 import { Thresholds } from './thresholds.ts'
@@ -57,6 +59,7 @@ export class LedgerChecker {
   readonly trials = new Trials((what) => this.fault(what))
   readonly standings = new Standings((what, request) => this.fault(what, request))
   readonly thresholds = new Thresholds((what, request) => this.fault(what, request))
+  readonly schedules = new Schedules((what, request) => this.fault(what, request))
   readonly future = new FutureRequests((what, request) => this.fault(what, request))
   readonly sequences = new Sequences((what, request) => this.fault(what, request))
   readonly registrations = new Registrations((what, request) => this.fault(what, request))
@@ -124,12 +127,15 @@ export class LedgerChecker {
       return this.thresholds.readThresholdFact(frame, at)
     if (isInBlock(readKind(frame, at), quarantinePageBlocks.facts))
       return this.thresholds.readPageFact(frame, at)
+    if (isInBlock(readKind(frame, at), scheduleBlocks.facts))
+      return this.schedules.readScheduleFact(frame, at)
     if (!isInBlock(readKind(frame, at), deviceBlocks.facts)) return
     const fact = readFact(frame, at)
     this.thresholds.readDeviceFact(readTarget(frame, at), fact)
     this.registrations.readDeviceFact(readTarget(frame, at), fact)
     this.sequences.readDeviceFact(readTarget(frame, at), fact)
     this.future.readDeviceFact(readTarget(frame, at), fact)
+    this.schedules.readDeviceFact(readTarget(frame, at), fact)
     this.onFact(readTarget(frame, at), fact)
     if (fact.type === 'ATTEMPT_FAILED') this.onAttemptFailed(subject.slice('log.'.length))
     if (!isOfRequest(fact) || fact.type === 'REQUEST_SENT') return
@@ -177,7 +183,7 @@ export class LedgerChecker {
     const accepted = this.accepted.get(request)
     // What waits for its predecessor, or for its time, holds up nothing: others overtake it.
     const hasWaited = this.sequences.hasPredecessor(request) || this.future.hasTime(request)
-    if (accepted === undefined || hasWaited) return
+    if (accepted === undefined || hasWaited || this.schedules.isAbout(request)) return
     const [party, meter] = request.split('/')
     // What is counted joins its lane when that is done.
     const isCounted = this.thresholds.isCounted(Number(party))

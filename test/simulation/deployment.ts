@@ -8,6 +8,7 @@ import { hostedMeterPoint } from '../../actors/meter-point/meter-point-kind.ts'
 import { hostedParty } from '../../actors/party/party-kind.ts'
 import { hostedSource } from '../../actors/source/source-kind.ts'
 import { hostedQuarantinePage } from '../../actors/quarantine-page/quarantine-page-kind.ts'
+import { hostedSchedule } from '../../actors/schedule/schedule-kind.ts'
 import { hostedThreshold } from '../../actors/threshold/threshold-kind.ts'
 import type { LiveDirectory } from '../../core/access/directory.ts'
 import { encodePartyChange, type PartyChange } from '../../core/access/party-change.ts'
@@ -63,6 +64,7 @@ export type Plant = {
   cursors?: (cursors: CursorStore) => CursorStore
   directory?: (directory: LiveDirectory) => LiveDirectory
   trial?: ActorKind
+  schedule?: ActorKind
   behaviour?: DeviceBehaviour
 }
 
@@ -162,7 +164,8 @@ export class Deployment {
         this.look()
         this.meters.ask(life, exchange, confirmedTo)
       },
-      onSend: (operations) => checker.standings.sent(nameIn(operations), clock.elapsedMs()),
+      onSend: (operations) =>
+        checker.standings.sent(nameIn(operations, checker), clock.elapsedMs()),
       onTick: (sequence, atMs) => checker.standings.decided(sequence, atMs),
     }
   }
@@ -340,6 +343,7 @@ export class Deployment {
         hostedSource,
         hostedThreshold,
         hostedQuarantinePage,
+        { ...hostedSchedule, ...(this.plant.schedule && { kind: this.plant.schedule }) },
       ],
       directory: this.plant.directory?.(directory) ?? directory,
       openStore: (number) => {

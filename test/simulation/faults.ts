@@ -53,6 +53,7 @@ export const faultKinds = [
   'consents change',
   'requests are sequenced',
   'requests are for a later time',
+  'schedules run',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

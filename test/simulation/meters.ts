@@ -14,13 +14,16 @@ import { firstPort, nameOfPeriod } from './names.ts'
 import { isOfKeys, SecuredMeters } from './secured-meters.ts'
 
 /**
- * The request that wrote its name as text for the meter's display, SRV 3.1; or that of a third
- * party, which stands in the end of the period that it reads.
+ * The request that wrote its name as text for the meter's display, SRV 3.1; or the run of a
+ * schedule, or the request of a third party, which the end of the period tells that it reads.
  */
-export function nameIn(operations: readonly CosemOperation[]): string {
+export function nameIn(
+  operations: readonly CosemOperation[],
+  { schedules }: LedgerChecker,
+): string {
   const [first] = operations
   if (first instanceof PlannedOperation && first.selection !== undefined)
-    return nameOfPeriod(first.toMs)
+    return schedules.runWith(first.toMs) ?? nameOfPeriod(first.toMs)
   const text = Buffer.from(first?.value ?? []).toString('latin1')
   return /\d+\/\d+\/\d+$/.exec(text)?.[0] ?? 'no name'
 }
@@ -73,7 +76,7 @@ export class Meters {
   ask(life: Life, exchange: SimExchange, confirmedTo: number | undefined): void {
     const { clock, checker } = this
     const meter = exchange.address.port - firstPort
-    const request = nameIn(exchange.command.cosem!)
+    const request = nameIn(exchange.command.cosem!, checker)
     this.askedCount++
     this.note(`host ${life.id} asks meter ${meter}`, request)
     const underway = this.underway.get(life) ?? new Set()

@@ -2,6 +2,8 @@
  * Bugs planted between a host and its ports, to show that the simulation finds their like. No
  * product code knows of them.
  */
+import { scheduleKind } from '../../actors/schedule/schedule-kind.ts'
+import type { ScheduleState } from '../../actors/schedule/state.ts'
 import { partitionOfLetters } from '../../core/cluster/letters-subject.ts'
 import { ActorKindNumber, kindOfActor } from '../../core/base/actor-id.ts'
 import { limits } from '../../core/base/limits.ts'
@@ -272,6 +274,26 @@ export const planted: Readonly<Record<string, Plant>> = {
       }
       return kind
     })(),
+  },
+  'a run of a schedule is lost': {
+    schedule: {
+      ...(scheduleKind as ActorKind),
+      decide(state, message, now, directory, out) {
+        scheduleKind.decide(state as never, message, now, directory, out as never)
+        const isRun = out.facts.some(({ type }) => type === 'SCHEDULE_RAN')
+        if (isRun) out.effects = out.effects.filter(({ type }) => type !== 'TELL')
+      },
+    },
+  },
+  'a run of a schedule is made again': {
+    schedule: {
+      ...(scheduleKind as ActorKind),
+      evolve(state, fact, id) {
+        const before = (state as ScheduleState).schedules
+        scheduleKind.evolve(state as never, fact as never, id)
+        if (fact.type === 'SCHEDULE_RAN') Object.assign(state as object, { schedules: before })
+      },
+    },
   },
   'a request for a later time does not wait': {
     behaviour: {

@@ -91,6 +91,9 @@ export async function simulate(
   const isSequenced = !without.has('requests are sequenced') && sequences.is(0.6)
   const future = new Chance(seed, 'future')
   const isFuture = !without.has('requests are for a later time') && future.is(0.6)
+  const scheduling = new Chance(seed, 'schedules')
+  const isScheduled = !without.has('schedules run') && scheduling.is(0.6)
+  let scheduleCount = 0
   const operators = new Operators(seed, deployment, checker)
   const violationNow = (): Violation | undefined => {
     checker.standings.judge()
@@ -113,6 +116,10 @@ export async function simulate(
         .submitSequence(sequences.pick(meterCount), sequences.between(2, 6), sequences)
     if (isFuture && future.is(0.3))
       future.oneOf(suppliers).submitFuture(future.pick(meterCount), future)
+    if (isScheduled && scheduling.is(0.2))
+      scheduling
+        .oneOf(suppliers)
+        .createSchedule(scheduling.pick(meterCount), ++scheduleCount, scheduling)
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
@@ -123,8 +130,8 @@ export async function simulate(
     violation = violationNow()
   }
 
-  // A request for a later time waits by the clock of its host.
-  deployment.setClocks(isFuture)
+  // A request for a later time waits by the clock of its host, and so does a schedule.
+  deployment.setClocks(isFuture || isScheduled)
   faults.areOn = false
   note('faults stop')
   deployment.mend()
@@ -158,8 +165,11 @@ export async function simulate(
   } while (violation === undefined && open.length > 0 && waitedMs() < drainedMsMax)
   checker.trials.checkOwed()
   checker.sequences.checkTold()
+  checker.schedules.checkMade(clock.now())
+  const isOfBusbar = (request: string): boolean =>
+    checker.future.cancels(request) || checker.schedules.isAbout(request)
   for (const [request, { isCarriedOut }] of checker.ended)
-    if (isCarriedOut && !meters.carriedOut.has(request) && !checker.future.cancels(request))
+    if (isCarriedOut && !meters.carriedOut.has(request) && !isOfBusbar(request))
       checker.fault('answered well by a meter that did not carry it out', request)
   violation ??= open[0] ?? checker.violations[0]
 

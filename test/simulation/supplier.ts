@@ -11,6 +11,7 @@ import { readDeadline, readOutcome, readTime } from '../../core/envelope/envelop
 import type { SimClock } from '../../core/ports/sim/clock.ts'
 import { CancelRequest } from '../../proto/gen/busbar/v1/input_gateway.ts'
 import { ReceiveResponse } from '../../proto/gen/busbar/v1/output_gateway.ts'
+import { CreateSchedule } from '../../proto/gen/busbar/v1/schedule.ts'
 import { ServiceRequest } from '../../proto/gen/busbar/v1/service_request.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import type { LedgerChecker } from './checkers.ts'
@@ -34,7 +35,11 @@ type Asked = {
   preceding: Asked | undefined
 }
 /** What a request says of its turn. */
-type Terms = { sequence?: 'first' | 'after'; executeAt?: number }
+type Terms = {
+  sequence?: 'first' | 'after'
+  executeAt?: number
+  content?: Pick<ServiceRequest, 'serviceReferenceVariant' | 'body'>
+}
 
 /**
  * A request that was never run is never rejected with one of these, however late it is repeated.
@@ -86,6 +91,25 @@ export class Supplier {
     }
   }
 
+  /** A schedule whose first run is due soon; of each one the runs read another period. */
+  createSchedule(meter: number, number: number, draw: Chance): void {
+    const startMs = this.ports.clock.now() + draw.between(2_000, 90_000)
+    const textOf = (ms: number): string => new Date(ms).toISOString()
+    const second = textOf(number * 1_000).slice(11, 19)
+    const value = CreateSchedule.fromPartial({
+      frequency: 1,
+      startDate: textOf(startMs).slice(0, 10),
+      startTime: textOf(startMs).slice(11, 19),
+      serviceReferenceVariant: '4.17',
+      logWindow: { startDaysBefore: 9, startTime: '00:00', endDaysBefore: 1, endTime: second },
+    })
+    const content = {
+      serviceReferenceVariant: '5.1',
+      body: { $case: 'createSchedule', value },
+    } as const
+    this.submit(meter, 2, 600_000, { content })
+  }
+
   /** A request for a later time, or now and then the cancellation of such. */
   submitFuture(meter: number, draw: Chance): void {
     const nowMs = this.ports.clock.now()
@@ -99,7 +123,7 @@ export class Supplier {
     meter: number,
     priority: 1 | 2 | 3,
     lifetimeMs: number,
-    { sequence, executeAt }: Terms = {},
+    { sequence, executeAt, content }: Terms = {},
   ): void {
     const preceding = sequence === 'after' ? this.asked.at(-1) : undefined
     const precedingCounter = BigInt(this.counter)
@@ -111,7 +135,7 @@ export class Supplier {
     }
     const request = ServiceRequest.fromPartial({
       requestId,
-      ...this.contentOf(name, meter),
+      ...(content ?? this.contentOf(name, meter)),
       firstInSequence: sequence === 'first',
       ...(preceding && { precedingRequestId: { ...requestId, counter: precedingCounter } }),
       ...(executeAt !== undefined && { executionTime: new Date(executeAt) }),

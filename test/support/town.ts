@@ -1,9 +1,19 @@
-/** Devices and meter points with the letters between them, for tests; nothing else runs. */
+/**
+ * Devices, their schedules and meter points with the letters between them, for tests; nothing else
+ * runs.
+ */
 import { deviceKind } from '../../actors/device/device-kind.ts'
 import { isTell, type LetterCame } from '../../actors/kind/letters.ts'
 import { meterPointKind } from '../../actors/meter-point/meter-point-kind.ts'
+import { scheduleKind } from '../../actors/schedule/schedule-kind.ts'
 import { emptyDirectory, type Directory } from '../../core/access/directory.ts'
-import { actorIdOf, ActorKindNumber, type ActorId } from '../../core/base/actor-id.ts'
+import {
+  actorIdOf,
+  ActorKindNumber,
+  kindOfActor,
+  octetsOfActor,
+  type ActorId,
+} from '../../core/base/actor-id.ts'
 import { errorCodeOf } from '../../core/base/error-table.ts'
 import type { Eui64 } from '../../core/base/eui64.ts'
 import { formatLatest } from '../../core/cluster/format.ts'
@@ -56,12 +66,20 @@ const anyGrant: ConsentGrant = {
   toMs: Infinity,
 }
 
+const numbers = {
+  device: ActorKindNumber.DEVICE,
+  point: ActorKindNumber.METER_POINT,
+  schedules: ActorKindNumber.SCHEDULE,
+} as const
+type Dweller = keyof typeof numbers
+
 type Letter = { to: ActorId; came: LetterCame }
 
 /** Devices and meter points, and the letters between them that have not come yet. */
 export class Town {
   readonly devices = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
   readonly meterPoints = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
+  readonly schedulesOf = new Map<Eui64, ActorTrial<any, any, any, any>>() // oxlint-disable-line typescript/no-explicit-any
   letters: Letter[] = []
   private sequence = 0
   now = now
@@ -69,6 +87,10 @@ export class Town {
 
   device(id: Eui64) {
     return this.actor(this.devices, deviceKind, id)
+  }
+
+  schedules(id: Eui64) {
+    return this.actor(this.schedulesOf, scheduleKind, id)
   }
 
   point(id: Eui64) {
@@ -83,19 +105,18 @@ export class Town {
     return known
   }
 
-  feed(kind: 'device' | 'point', id: Eui64, message: object): void {
-    const actor = kind === 'device' ? this.device(id) : this.point(id)
-    const number = kind === 'device' ? ActorKindNumber.DEVICE : ActorKindNumber.METER_POINT
-    actor.feed(message, this.now)
-    const from = actorIdOf(number, id)
+  feed(kind: Dweller, id: Eui64, message: object): void {
+    const actor = this[kind](id)
+    actor.feed(message as never, this.now)
+    const from = actorIdOf(numbers[kind], id)
     const told = this.told.get(actor) ?? 0
     for (const effect of actor.effects.slice(told))
       if (isTell(effect)) this.letters.push({ to: effect.to, came: cameOf(from, effect.bodyBytes) })
     this.told.set(actor, actor.effects.length)
   }
 
-  arrive(kind: 'device' | 'point', id: Eui64, buffer: Buffer): string | undefined {
-    const actor = kind === 'device' ? this.device(id) : this.point(id)
+  arrive(kind: Dweller, id: Eui64, buffer: Buffer): string | undefined {
+    const actor = this[kind](id)
     const from = actor.effects.length
     this.feed(kind, id, { type: 'ARRIVED', buffer, at: 0, replyTo: undefined })
     const answers = actor.effects.slice(from)
@@ -108,8 +129,9 @@ export class Town {
   deliver(index: number, isKept = false): void {
     const letter = this.letters[index % this.letters.length]!
     if (!isKept) this.letters = this.letters.filter((one) => one !== letter)
-    const octets = letter.to.slice(0, 8) as Eui64
-    this.feed(letter.to.length === 8 ? 'device' : 'point', octets, letter.came)
+    const kind = kindOfActor(letter.to)
+    const [name] = Object.entries(numbers).find(([, number]) => number === kind)!
+    this.feed(name as Dweller, octetsOfActor(letter.to), letter.came)
   }
 
   deliverAll(): void {

@@ -8,7 +8,7 @@ const gatewayDefault = settings.grpc.default
 
 const partyDefault = '90-B3-D5-1F-30-01-00-00'
 
-const submitCodes = `
+export const submitCodes = `
 Exit codes: 0 accepted, with --wait answered with I0; 1 rejected, a response other than I0, or
 no response in time; 2 wrong options; 3 nobody listens at the gateway.`
 const receiveCodes = `
@@ -47,7 +47,7 @@ export const pkiOption = (): Option =>
     .env(settings.pki.env)
     .argParser((text: string) => (text === '' ? undefined : text))
 
-function addPartyOptions(command: Command, exitCodes: string): Command {
+export function addPartyOptions(command: Command, exitCodes: string): Command {
   return command
     .addOption(gatewayOption())
     .addOption(partyOption())

@@ -45,6 +45,8 @@ export type SubmitOptions = {
   /** ISO 8601; for variants that read a period. */
   from?: string
   to?: string
+  /** Instead of the options for the fields of a body. */
+  body?: ServiceRequest['body']
   /** For 3.1. */
   text?: string
   /** For 6.11, in seconds. */
@@ -131,7 +133,8 @@ function eui64(name: string, text: string): string {
 }
 
 function bodyOf(options: SubmitOptions): ServiceRequest['body'] {
-  const { from, to, text, tolerance } = options
+  const { body, from, to, text, tolerance } = options
+  if (body !== undefined) return body
   if (text !== undefined) return { $case: 'displayMessage', value: { text } }
   if (tolerance !== undefined) {
     return {

@@ -2,7 +2,11 @@
  * Values, units and times of readings as text for people. Integers stay exact: no floating point on
  * the way.
  */
-import { QuarantineReason, type DccAlert } from '../../../proto/gen/busbar/v1/dcc_alert.ts'
+import {
+  QuarantineReason,
+  scheduleRemovalReasonToJSON,
+  type DccAlert,
+} from '../../../proto/gen/busbar/v1/dcc_alert.ts'
 import { DeviceAlertKind, type DeviceAlert } from '../../../proto/gen/busbar/v1/device_alert.ts'
 import {
   Unit,
@@ -13,6 +17,7 @@ import {
   type ServiceResponse,
   type Value,
 } from '../../../proto/gen/busbar/v1/service_response.ts'
+import { scheduleFrequencyToJSON, type Schedule } from '../../../proto/gen/busbar/v1/schedule.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { nameOfObis } from '../../../core/dlms/cosem/obis-name.ts'
 import { unitOf } from '../../../core/dlms/cosem/units.ts'
@@ -179,6 +184,7 @@ export function responseLines(response: ServiceResponse, entriesMax: number): st
     acceptedAt,
     answeredAt,
     attempts,
+    scheduleId,
     body,
   } = response
   const ms =
@@ -187,12 +193,22 @@ export function responseLines(response: ServiceResponse, entriesMax: number): st
       : ''
   const lines = [
     `${responseCode} ${reason}  SRV ${serviceReferenceVariant}  ` +
-      `device ${requestId?.target ?? '?'}  counter ${requestId?.counter ?? '?'}`,
+      `device ${requestId?.target ?? '?'}  counter ${requestId?.counter ?? '?'}` +
+      (scheduleId === 0n ? '' : `  schedule ${scheduleId}`),
     `  answered ${timeText(answeredAt)}${ms}, attempts ${attempts}`,
   ]
   if (message !== '') lines.push(`  ${message}`)
   for (const line of readingLines(body, entriesMax)) lines.push(`  ${line}`)
+  for (const schedule of body?.schedules ?? []) lines.push(`  ${scheduleLine(schedule)}`)
   return lines
+}
+
+function scheduleLine({ scheduleId, definition, nextRunAt }: Schedule): string {
+  const { frequency = 0, serviceReferenceVariant = '', endDate = '' } = definition ?? {}
+  const often = scheduleFrequencyToJSON(frequency).replace('SCHEDULE_FREQUENCY_', '').toLowerCase()
+  const next = nextRunAt === undefined ? 'no further run' : `next ${timeText(nextRunAt)}`
+  const until = endDate === '' ? '' : `, until ${endDate}`
+  return `schedule ${scheduleId}: ${serviceReferenceVariant} ${often.replace('_', '-')}, ${next}${until}`
 }
 
 const reasonWords: Readonly<Record<number, string>> = {
@@ -234,5 +250,39 @@ export function dccAlertLines({ alertCode, time, content }: DccAlert): string[] 
       `  predecessor ${precedingRequestId?.counter}${ended}`,
     ]
   }
-  return [`${head}  of a kind that this version does not know`]
+  return (
+    scheduleAlertLines(head, time, content) ?? [
+      `${head}  of a kind that this version does not know`,
+    ]
+  )
+}
+
+function scheduleAlertLines(
+  head: string,
+  time: Date | undefined,
+  content: DccAlert['content'],
+): string[] | undefined {
+  if (content?.$case === 'commandFailure') {
+    const { requestId, scheduleId, device, reason } = content.value
+    const whose = scheduleId === 0n ? '' : `  schedule ${scheduleId}`
+    return [
+      `${head}  a command has failed: ${reason}  ${timeText(time)}`,
+      `  device ${device}  counter ${requestId?.counter}${whose}`,
+    ]
+  }
+  if (content?.$case === 'scheduleRemoval') {
+    const { device, scheduleId, reason } = content.value
+    const why = scheduleRemovalReasonToJSON(reason).replace('SCHEDULE_REMOVAL_REASON_', '')
+    const words = why.toLowerCase().replaceAll('_', ' ')
+    return [
+      `${head}  a schedule has ended: ${words}  ${timeText(time)}`,
+      `  device ${device}  schedule ${scheduleId}`,
+    ]
+  }
+  if (content?.$case !== 'scheduleMisses') return undefined
+  const { device, scheduleId, count, firstDueAt, lastDueAt } = content.value
+  return [
+    `${head}  ${count} runs of a schedule were missed  ${timeText(time)}`,
+    `  device ${device}  schedule ${scheduleId}  due ${timeText(firstDueAt)} to ${timeText(lastDueAt)}`,
+  ]
 }

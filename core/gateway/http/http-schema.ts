@@ -3,6 +3,9 @@
  * busbar.v1, strictly. Names in lowerCamelCase or as in the proto; null is absent; unknown names
  * are refused, because a misspelt deadline must not be ignored.
  */
+import { ScheduleFrequency } from '../../../proto/gen/busbar/v1/schedule.ts'
+import { limits } from '../../base/limits.ts'
+
 type Schema = { readonly [key: string]: unknown }
 
 const snake = (name: string): string =>
@@ -55,6 +58,18 @@ const priorities = [
   null,
 ]
 
+const frequencies = [
+  ...Object.keys(ScheduleFrequency),
+  ...Object.values(ScheduleFrequency).filter((number) => number >= 0),
+  null,
+]
+const scheduleNumber: Schema = {
+  anyOf: [
+    { type: 'integer', nullable: true, minimum: 0, maximum: limits.scheduleIdMax },
+    { type: 'string', pattern: String.raw`^\d{1,13}$` },
+  ],
+}
+
 /** The names of the body oneof, both spellings: at most one of them may stand in a request. */
 export const bodyNames = [
   'displayMessage',
@@ -63,6 +78,12 @@ export const bodyNames = [
   'read_period',
   'synchroniseClock',
   'synchronise_clock',
+  'createSchedule',
+  'create_schedule',
+  'readSchedules',
+  'read_schedules',
+  'deleteSchedules',
+  'delete_schedules',
 ] as const
 
 const serviceRequest = message({
@@ -84,6 +105,23 @@ const serviceRequest = message({
   displayMessage: message({ text: text(1_000) }),
   readPeriod: message({ startTime: timestamp, endTime: timestamp }),
   synchroniseClock: message({ toleranceSeconds: uint32 }),
+  createSchedule: message({
+    frequency: { enum: frequencies },
+    startDate: text(10),
+    endDate: text(10),
+    startTime: text(8),
+    spreadMinutes: uint32,
+    timeZone: text(limits.zoneNameCharactersMax),
+    serviceReferenceVariant: text(20),
+    logWindow: message({
+      startDaysBefore: uint32,
+      startTime: text(8),
+      endDaysBefore: uint32,
+      endTime: text(8),
+    }),
+  }),
+  readSchedules: message({ scheduleId: scheduleNumber }),
+  deleteSchedules: message({ scheduleId: scheduleNumber }),
 })
 
 /**

@@ -11,6 +11,11 @@ import {
   ServiceRequest,
   SynchroniseClock,
 } from '../../../proto/gen/busbar/v1/service_request.ts'
+import {
+  CreateSchedule,
+  DeleteSchedules,
+  ReadSchedules,
+} from '../../../proto/gen/busbar/v1/schedule.ts'
 import { errorTable, type ErrorCode } from '../../base/error-table.ts'
 import { parseEui64 } from '../../base/eui64.ts'
 import { limits } from '../../base/limits.ts'
@@ -29,6 +34,9 @@ const fieldNames: Readonly<Record<number, string>> = {
   [BodyType.DISPLAY_MESSAGE]: 'display_message',
   [BodyType.READ_PERIOD]: 'read_period',
   [BodyType.SYNCHRONISE_CLOCK]: 'synchronise_clock',
+  [BodyType.CREATE_SCHEDULE]: 'create_schedule',
+  [BodyType.READ_SCHEDULES]: 'read_schedules',
+  [BodyType.DELETE_SCHEDULES]: 'delete_schedules',
 }
 const bodies: Readonly<Record<number, { decode(octets: Uint8Array): unknown }>> = {
   1: RequestId,
@@ -36,6 +44,9 @@ const bodies: Readonly<Record<number, { decode(octets: Uint8Array): unknown }>> 
   [BodyType.DISPLAY_MESSAGE]: DisplayMessage,
   [BodyType.READ_PERIOD]: ReadPeriod,
   [BodyType.SYNCHRONISE_CLOCK]: SynchroniseClock,
+  [BodyType.CREATE_SCHEDULE]: CreateSchedule,
+  [BodyType.READ_SCHEDULES]: ReadSchedules,
+  [BodyType.DELETE_SCHEDULES]: DeleteSchedules,
 }
 
 /** Whether field `number` with the content `octets` can be read. */
@@ -120,7 +131,7 @@ function bodyViolations({ body }: ServiceRequest): Violation[] {
     ]
   if (body?.$case === 'synchroniseClock')
     return [{ field: 'synchronise_clock.tolerance_seconds', description: 'must be 0 to 86,400' }]
-  if (body === undefined) return []
+  if (body?.$case !== 'readPeriod') return []
   const missing = (['startTime', 'endTime'] as const).filter((name) => !body.value[name])
   if (missing.length === 0)
     return [{ field: 'read_period', description: 'has a time that does not exist' }]
@@ -149,6 +160,12 @@ const fieldOfCode: { readonly [code in ErrorCode]?: string } = {
   REQUEST_SIGNER_EXPIRED: 'signature.certificate',
   REQUEST_SIGNER_REVOKED: 'signature.certificate',
   REQUEST_SIGNER_UNTRUSTED: 'signature.certificate',
+  SCHEDULE_VARIANT_UNFIT: 'create_schedule.service_reference_variant',
+  SCHEDULE_START_UNFIT: 'create_schedule.start_date',
+  SCHEDULE_END_UNFIT: 'create_schedule.end_date',
+  SCHEDULE_WINDOW_BACKWARDS: 'create_schedule.log_window',
+  SCHEDULE_BODY_UNFIT: 'create_schedule.log_window',
+  SCHEDULE_MALFORMED: 'create_schedule',
   REQUEST_RANGE_BACKWARDS: 'read_period.end_time',
   REQUEST_RANGE_EXCEEDED: 'read_period',
 }

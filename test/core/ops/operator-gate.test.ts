@@ -17,6 +17,7 @@ import { addApprovalRoutes, TwoPersons } from '../../../actors/broker/approvals-
 import { addCounterRoutes } from '../../../actors/broker/counters-door.ts'
 import { addDeviceRoutes } from '../../../actors/broker/device-door.ts'
 import { addMeterPointRoutes } from '../../../actors/broker/meter-point-door.ts'
+import { addScheduleRoutes } from '../../../actors/broker/schedule-door.ts'
 import { addPartyRoutes } from '../../../actors/broker/party-door.ts'
 import { addMissingViewsRoutes } from '../../../actors/broker/views-role.ts'
 import { limits } from '../../../core/base/limits.ts'
@@ -91,6 +92,7 @@ function addEveryRoute(app: FastifyInstance): void {
   addConsentRoutes(app, ports)
   addThresholdRoutes(app, ports, reader, persons)
   addMeterPointRoutes(app, ports)
+  addScheduleRoutes(app, ports)
   addPartyRoutes(app, ports, reader, persons)
   addMissingViewsRoutes(app)
   persons.expectEvery()

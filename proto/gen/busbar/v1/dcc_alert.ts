@@ -6,6 +6,88 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { RequestId } from "./service_request.ts";
 
+/** Reason why a schedule has ended by itself. */
+export const ScheduleRemovalReason = {
+  /** SCHEDULE_REMOVAL_REASON_UNSPECIFIED - Not specified; the gateway never sends it. */
+  SCHEDULE_REMOVAL_REASON_UNSPECIFIED: 0,
+  /** SCHEDULE_REMOVAL_REASON_END_DATE - Its last run was made, or its end date has passed. */
+  SCHEDULE_REMOVAL_REASON_END_DATE: 1,
+  /** SCHEDULE_REMOVAL_REASON_DECOMMISSIONED - The device was decommissioned, or removed from the inventory. */
+  SCHEDULE_REMOVAL_REASON_DECOMMISSIONED: 2,
+  /** SCHEDULE_REMOVAL_REASON_WITHDRAWN - The device was withdrawn. */
+  SCHEDULE_REMOVAL_REASON_WITHDRAWN: 3,
+  /** SCHEDULE_REMOVAL_REASON_SUSPENDED - The device was suspended. */
+  SCHEDULE_REMOVAL_REASON_SUSPENDED: 4,
+  /** SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER - The party is not registered at a meter point of the device any more. */
+  SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER: 5,
+  /** SCHEDULE_REMOVAL_REASON_END_OF_CONSENT - No consent covers it any more: it was withdrawn, has run out, or has ended with the tenancy. */
+  SCHEDULE_REMOVAL_REASON_END_OF_CONSENT: 6,
+} as const;
+
+export type ScheduleRemovalReason = typeof ScheduleRemovalReason[keyof typeof ScheduleRemovalReason];
+
+export namespace ScheduleRemovalReason {
+  export type SCHEDULE_REMOVAL_REASON_UNSPECIFIED = typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_UNSPECIFIED;
+  export type SCHEDULE_REMOVAL_REASON_END_DATE = typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_DATE;
+  export type SCHEDULE_REMOVAL_REASON_DECOMMISSIONED =
+    typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_DECOMMISSIONED;
+  export type SCHEDULE_REMOVAL_REASON_WITHDRAWN = typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_WITHDRAWN;
+  export type SCHEDULE_REMOVAL_REASON_SUSPENDED = typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_SUSPENDED;
+  export type SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER =
+    typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER;
+  export type SCHEDULE_REMOVAL_REASON_END_OF_CONSENT =
+    typeof ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_OF_CONSENT;
+}
+
+export function scheduleRemovalReasonFromJSON(object: any): ScheduleRemovalReason {
+  switch (object) {
+    case 0:
+    case "SCHEDULE_REMOVAL_REASON_UNSPECIFIED":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_UNSPECIFIED;
+    case 1:
+    case "SCHEDULE_REMOVAL_REASON_END_DATE":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_DATE;
+    case 2:
+    case "SCHEDULE_REMOVAL_REASON_DECOMMISSIONED":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_DECOMMISSIONED;
+    case 3:
+    case "SCHEDULE_REMOVAL_REASON_WITHDRAWN":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_WITHDRAWN;
+    case 4:
+    case "SCHEDULE_REMOVAL_REASON_SUSPENDED":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_SUSPENDED;
+    case 5:
+    case "SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER;
+    case 6:
+    case "SCHEDULE_REMOVAL_REASON_END_OF_CONSENT":
+      return ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_OF_CONSENT;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ScheduleRemovalReason");
+  }
+}
+
+export function scheduleRemovalReasonToJSON(object: ScheduleRemovalReason): string {
+  switch (object) {
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_UNSPECIFIED:
+      return "SCHEDULE_REMOVAL_REASON_UNSPECIFIED";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_DATE:
+      return "SCHEDULE_REMOVAL_REASON_END_DATE";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_DECOMMISSIONED:
+      return "SCHEDULE_REMOVAL_REASON_DECOMMISSIONED";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_WITHDRAWN:
+      return "SCHEDULE_REMOVAL_REASON_WITHDRAWN";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_SUSPENDED:
+      return "SCHEDULE_REMOVAL_REASON_SUSPENDED";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER:
+      return "SCHEDULE_REMOVAL_REASON_CHANGE_OF_SUPPLIER";
+    case ScheduleRemovalReason.SCHEDULE_REMOVAL_REASON_END_OF_CONSENT:
+      return "SCHEDULE_REMOVAL_REASON_END_OF_CONSENT";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ScheduleRemovalReason");
+  }
+}
+
 /** Reason why a request was put into quarantine. */
 export const QuarantineReason = {
   /** QUARANTINE_REASON_UNSPECIFIED - Not specified; the gateway never sends it. */
@@ -63,7 +145,7 @@ export function quarantineReasonToJSON(object: QuarantineReason): string {
 
 /** A message of Busbar itself to a party. */
 export interface DccAlert {
-  /** DCC alert code of DUIS: N14, N15, N41, N44 or N45. Empty for a message for which DUIS has no code. */
+  /** DCC alert code of DUIS, for example N41. Empty for a message for which DUIS has no code. */
   alertCode: string;
   /** Time of the message. */
   time:
@@ -80,6 +162,15 @@ export interface DccAlert {
     | //
     /** A request of the party was not carried out, because of its predecessor in a sequence. */
     { $case: "sequencedRequestFailure"; value: SequencedRequestFailure }
+    | //
+    /** A run of a schedule has failed. */
+    { $case: "commandFailure"; value: CommandFailure }
+    | //
+    /** A schedule has ended by itself. */
+    { $case: "scheduleRemoval"; value: ScheduleRemoval }
+    | //
+    /** Runs of a schedule were missed. */
+    { $case: "scheduleMisses"; value: ScheduleMisses }
     | undefined;
 }
 
@@ -108,6 +199,46 @@ export interface SequencedRequestFailure {
    * yet.
    */
   precedingReason: string;
+}
+
+/** A command that Busbar made for the party has failed. The response to it says why. */
+export interface CommandFailure {
+  /** The request that has failed. */
+  requestId:
+    | RequestId
+    | undefined;
+  /** Number of the schedule whose run it was; 0 for none. */
+  scheduleId: bigint;
+  /** EUI-64 of the device. */
+  device: string;
+  /** Busbar's own code, as in `reason` of a response. */
+  reason: string;
+}
+
+/** A schedule has ended by itself. */
+export interface ScheduleRemoval {
+  /** EUI-64 of the device. */
+  device: string;
+  /** Number of the schedule. */
+  scheduleId: bigint;
+  /** Reason of the removal. */
+  reason: ScheduleRemovalReason;
+}
+
+/** Runs that were due while Busbar could not make them, and are not caught up. */
+export interface ScheduleMisses {
+  /** EUI-64 of the device. */
+  device: string;
+  /** Number of the schedule. */
+  scheduleId: bigint;
+  /** Number of runs. */
+  count: number;
+  /** When the first of them was due. */
+  firstDueAt:
+    | Date
+    | undefined;
+  /** When the last of them was due. */
+  lastDueAt: Date | undefined;
 }
 
 /**
@@ -162,6 +293,15 @@ export const DccAlert: MessageFns<DccAlert> = {
         break;
       case "sequencedRequestFailure":
         SequencedRequestFailure.encode(message.content.value, writer.uint32(66).fork()).join();
+        break;
+      case "commandFailure":
+        CommandFailure.encode(message.content.value, writer.uint32(162).fork()).join();
+        break;
+      case "scheduleRemoval":
+        ScheduleRemoval.encode(message.content.value, writer.uint32(170).fork()).join();
+        break;
+      case "scheduleMisses":
+        ScheduleMisses.encode(message.content.value, writer.uint32(178).fork()).join();
         break;
     }
     return writer;
@@ -226,6 +366,30 @@ export const DccAlert: MessageFns<DccAlert> = {
             };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.content = { $case: "commandFailure", value: CommandFailure.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.content = { $case: "scheduleRemoval", value: ScheduleRemoval.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.content = { $case: "scheduleMisses", value: ScheduleMisses.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -261,6 +425,18 @@ export const DccAlert: MessageFns<DccAlert> = {
           $case: "sequencedRequestFailure",
           value: SequencedRequestFailure.fromJSON(object.sequenced_request_failure),
         }
+        : isSet(object.commandFailure)
+        ? { $case: "commandFailure", value: CommandFailure.fromJSON(object.commandFailure) }
+        : isSet(object.command_failure)
+        ? { $case: "commandFailure", value: CommandFailure.fromJSON(object.command_failure) }
+        : isSet(object.scheduleRemoval)
+        ? { $case: "scheduleRemoval", value: ScheduleRemoval.fromJSON(object.scheduleRemoval) }
+        : isSet(object.schedule_removal)
+        ? { $case: "scheduleRemoval", value: ScheduleRemoval.fromJSON(object.schedule_removal) }
+        : isSet(object.scheduleMisses)
+        ? { $case: "scheduleMisses", value: ScheduleMisses.fromJSON(object.scheduleMisses) }
+        : isSet(object.schedule_misses)
+        ? { $case: "scheduleMisses", value: ScheduleMisses.fromJSON(object.schedule_misses) }
         : undefined,
     };
   },
@@ -279,6 +455,12 @@ export const DccAlert: MessageFns<DccAlert> = {
       obj.thresholdWarning = ThresholdWarning.toJSON(message.content.value);
     } else if (message.content?.$case === "sequencedRequestFailure") {
       obj.sequencedRequestFailure = SequencedRequestFailure.toJSON(message.content.value);
+    } else if (message.content?.$case === "commandFailure") {
+      obj.commandFailure = CommandFailure.toJSON(message.content.value);
+    } else if (message.content?.$case === "scheduleRemoval") {
+      obj.scheduleRemoval = ScheduleRemoval.toJSON(message.content.value);
+    } else if (message.content?.$case === "scheduleMisses") {
+      obj.scheduleMisses = ScheduleMisses.toJSON(message.content.value);
     }
     return obj;
   },
@@ -312,6 +494,24 @@ export const DccAlert: MessageFns<DccAlert> = {
             $case: "sequencedRequestFailure",
             value: SequencedRequestFailure.fromPartial(object.content.value),
           };
+        }
+        break;
+      }
+      case "commandFailure": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "commandFailure", value: CommandFailure.fromPartial(object.content.value) };
+        }
+        break;
+      }
+      case "scheduleRemoval": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "scheduleRemoval", value: ScheduleRemoval.fromPartial(object.content.value) };
+        }
+        break;
+      }
+      case "scheduleMisses": {
+        if (object.content?.value !== undefined && object.content?.value !== null) {
+          message.content = { $case: "scheduleMisses", value: ScheduleMisses.fromPartial(object.content.value) };
         }
         break;
       }
@@ -475,6 +675,398 @@ export const SequencedRequestFailure: MessageFns<SequencedRequestFailure> = {
       : undefined;
     message.reason = object.reason ?? "";
     message.precedingReason = object.precedingReason ?? "";
+    return message;
+  },
+};
+
+function createBaseCommandFailure(): CommandFailure {
+  return { requestId: undefined, scheduleId: 0n, device: "", reason: "" };
+}
+
+export const CommandFailure: MessageFns<CommandFailure> = {
+  encode(message: CommandFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== undefined) {
+      RequestId.encode(message.requestId, writer.uint32(10).fork()).join();
+    }
+    if (message.scheduleId !== 0n) {
+      if (BigInt.asUintN(64, message.scheduleId) !== message.scheduleId) {
+        throw new globalThis.Error("value provided for field message.scheduleId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.scheduleId);
+    }
+    if (message.device !== "") {
+      writer.uint32(26).string(message.device);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommandFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommandFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = RequestId.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.scheduleId = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.device = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CommandFailure {
+    return {
+      requestId: isSet(object.requestId)
+        ? RequestId.fromJSON(object.requestId)
+        : isSet(object.request_id)
+        ? RequestId.fromJSON(object.request_id)
+        : undefined,
+      scheduleId: isSet(object.scheduleId)
+        ? BigInt(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? BigInt(object.schedule_id)
+        : 0n,
+      device: isSet(object.device) ? globalThis.String(object.device) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: CommandFailure): unknown {
+    const obj: any = {};
+    if (message.requestId !== undefined) {
+      obj.requestId = RequestId.toJSON(message.requestId);
+    }
+    if (message.scheduleId !== 0n) {
+      obj.scheduleId = message.scheduleId.toString();
+    }
+    if (message.device !== "") {
+      obj.device = message.device;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CommandFailure>): CommandFailure {
+    return CommandFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CommandFailure>): CommandFailure {
+    const message = createBaseCommandFailure();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null)
+      ? RequestId.fromPartial(object.requestId)
+      : undefined;
+    message.scheduleId = (object.scheduleId !== undefined && object.scheduleId !== null)
+      ? BigInt(object.scheduleId)
+      : 0n;
+    message.device = object.device ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseScheduleRemoval(): ScheduleRemoval {
+  return { device: "", scheduleId: 0n, reason: 0 };
+}
+
+export const ScheduleRemoval: MessageFns<ScheduleRemoval> = {
+  encode(message: ScheduleRemoval, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.device !== "") {
+      writer.uint32(10).string(message.device);
+    }
+    if (message.scheduleId !== 0n) {
+      if (BigInt.asUintN(64, message.scheduleId) !== message.scheduleId) {
+        throw new globalThis.Error("value provided for field message.scheduleId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.scheduleId);
+    }
+    if (message.reason !== 0) {
+      writer.uint32(24).int32(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScheduleRemoval {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScheduleRemoval();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.device = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.scheduleId = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.reason = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScheduleRemoval {
+    return {
+      device: isSet(object.device) ? globalThis.String(object.device) : "",
+      scheduleId: isSet(object.scheduleId)
+        ? BigInt(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? BigInt(object.schedule_id)
+        : 0n,
+      reason: isSet(object.reason) ? scheduleRemovalReasonFromJSON(object.reason) : 0,
+    };
+  },
+
+  toJSON(message: ScheduleRemoval): unknown {
+    const obj: any = {};
+    if (message.device !== "") {
+      obj.device = message.device;
+    }
+    if (message.scheduleId !== 0n) {
+      obj.scheduleId = message.scheduleId.toString();
+    }
+    if (message.reason !== 0) {
+      obj.reason = scheduleRemovalReasonToJSON(message.reason);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ScheduleRemoval>): ScheduleRemoval {
+    return ScheduleRemoval.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScheduleRemoval>): ScheduleRemoval {
+    const message = createBaseScheduleRemoval();
+    message.device = object.device ?? "";
+    message.scheduleId = (object.scheduleId !== undefined && object.scheduleId !== null)
+      ? BigInt(object.scheduleId)
+      : 0n;
+    message.reason = object.reason ?? 0;
+    return message;
+  },
+};
+
+function createBaseScheduleMisses(): ScheduleMisses {
+  return { device: "", scheduleId: 0n, count: 0, firstDueAt: undefined, lastDueAt: undefined };
+}
+
+export const ScheduleMisses: MessageFns<ScheduleMisses> = {
+  encode(message: ScheduleMisses, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.device !== "") {
+      writer.uint32(10).string(message.device);
+    }
+    if (message.scheduleId !== 0n) {
+      if (BigInt.asUintN(64, message.scheduleId) !== message.scheduleId) {
+        throw new globalThis.Error("value provided for field message.scheduleId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.scheduleId);
+    }
+    if (message.count !== 0) {
+      writer.uint32(24).uint32(message.count);
+    }
+    if (message.firstDueAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.firstDueAt), writer.uint32(34).fork()).join();
+    }
+    if (message.lastDueAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.lastDueAt), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScheduleMisses {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScheduleMisses();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.device = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.scheduleId = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.firstDueAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lastDueAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScheduleMisses {
+    return {
+      device: isSet(object.device) ? globalThis.String(object.device) : "",
+      scheduleId: isSet(object.scheduleId)
+        ? BigInt(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? BigInt(object.schedule_id)
+        : 0n,
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      firstDueAt: isSet(object.firstDueAt)
+        ? fromJsonTimestamp(object.firstDueAt)
+        : isSet(object.first_due_at)
+        ? fromJsonTimestamp(object.first_due_at)
+        : undefined,
+      lastDueAt: isSet(object.lastDueAt)
+        ? fromJsonTimestamp(object.lastDueAt)
+        : isSet(object.last_due_at)
+        ? fromJsonTimestamp(object.last_due_at)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ScheduleMisses): unknown {
+    const obj: any = {};
+    if (message.device !== "") {
+      obj.device = message.device;
+    }
+    if (message.scheduleId !== 0n) {
+      obj.scheduleId = message.scheduleId.toString();
+    }
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    if (message.firstDueAt !== undefined) {
+      obj.firstDueAt = message.firstDueAt.toISOString();
+    }
+    if (message.lastDueAt !== undefined) {
+      obj.lastDueAt = message.lastDueAt.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ScheduleMisses>): ScheduleMisses {
+    return ScheduleMisses.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScheduleMisses>): ScheduleMisses {
+    const message = createBaseScheduleMisses();
+    message.device = object.device ?? "";
+    message.scheduleId = (object.scheduleId !== undefined && object.scheduleId !== null)
+      ? BigInt(object.scheduleId)
+      : 0n;
+    message.count = object.count ?? 0;
+    message.firstDueAt = object.firstDueAt ?? undefined;
+    message.lastDueAt = object.lastDueAt ?? undefined;
     return message;
   },
 };

@@ -4,6 +4,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { CreateSchedule, DeleteSchedules, ReadSchedules } from "./schedule.ts";
 
 /** Lane of a request. At the device and on the WAN, requests of a more urgent lane are served first. */
 export const Priority = {
@@ -71,7 +72,8 @@ export interface RequestId {
   target: string;
   /**
    * Above 0 and at most 2^63-1; rises for each pair of originator and target. Nanoseconds since 1970-01-01 UTC are the convention.
-   * Leave it out only with `assign_counter`.
+   * Leave it out only with `assign_counter`. Counters from 2^63 on are those of runs of schedules,
+   * which Busbar makes.
    */
   counter: bigint;
 }
@@ -148,6 +150,15 @@ export interface ServiceRequest {
     | //
     /** Parameters of 6.11. */
     { $case: "synchroniseClock"; value: SynchroniseClock }
+    | //
+    /** Parameters of 5.1. */
+    { $case: "createSchedule"; value: CreateSchedule }
+    | //
+    /** Parameters of 5.2. */
+    { $case: "readSchedules"; value: ReadSchedules }
+    | //
+    /** Parameters of 5.3. */
+    { $case: "deleteSchedules"; value: DeleteSchedules }
     | undefined;
 }
 
@@ -353,6 +364,15 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
       case "synchroniseClock":
         SynchroniseClock.encode(message.body.value, writer.uint32(146).fork()).join();
         break;
+      case "createSchedule":
+        CreateSchedule.encode(message.body.value, writer.uint32(154).fork()).join();
+        break;
+      case "readSchedules":
+        ReadSchedules.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
+      case "deleteSchedules":
+        DeleteSchedules.encode(message.body.value, writer.uint32(170).fork()).join();
+        break;
     }
     return writer;
   },
@@ -482,6 +502,30 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
             message.body = { $case: "synchroniseClock", value: SynchroniseClock.decode(reader, reader.uint32()) };
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.body = { $case: "createSchedule", value: CreateSchedule.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "readSchedules", value: ReadSchedules.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.body = { $case: "deleteSchedules", value: DeleteSchedules.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -547,6 +591,18 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
         ? { $case: "synchroniseClock", value: SynchroniseClock.fromJSON(object.synchroniseClock) }
         : isSet(object.synchronise_clock)
         ? { $case: "synchroniseClock", value: SynchroniseClock.fromJSON(object.synchronise_clock) }
+        : isSet(object.createSchedule)
+        ? { $case: "createSchedule", value: CreateSchedule.fromJSON(object.createSchedule) }
+        : isSet(object.create_schedule)
+        ? { $case: "createSchedule", value: CreateSchedule.fromJSON(object.create_schedule) }
+        : isSet(object.readSchedules)
+        ? { $case: "readSchedules", value: ReadSchedules.fromJSON(object.readSchedules) }
+        : isSet(object.read_schedules)
+        ? { $case: "readSchedules", value: ReadSchedules.fromJSON(object.read_schedules) }
+        : isSet(object.deleteSchedules)
+        ? { $case: "deleteSchedules", value: DeleteSchedules.fromJSON(object.deleteSchedules) }
+        : isSet(object.delete_schedules)
+        ? { $case: "deleteSchedules", value: DeleteSchedules.fromJSON(object.delete_schedules) }
         : undefined,
     };
   },
@@ -592,6 +648,12 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
       obj.readPeriod = ReadPeriod.toJSON(message.body.value);
     } else if (message.body?.$case === "synchroniseClock") {
       obj.synchroniseClock = SynchroniseClock.toJSON(message.body.value);
+    } else if (message.body?.$case === "createSchedule") {
+      obj.createSchedule = CreateSchedule.toJSON(message.body.value);
+    } else if (message.body?.$case === "readSchedules") {
+      obj.readSchedules = ReadSchedules.toJSON(message.body.value);
+    } else if (message.body?.$case === "deleteSchedules") {
+      obj.deleteSchedules = DeleteSchedules.toJSON(message.body.value);
     }
     return obj;
   },
@@ -634,6 +696,24 @@ export const ServiceRequest: MessageFns<ServiceRequest> = {
       case "synchroniseClock": {
         if (object.body?.value !== undefined && object.body?.value !== null) {
           message.body = { $case: "synchroniseClock", value: SynchroniseClock.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "createSchedule": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "createSchedule", value: CreateSchedule.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "readSchedules": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "readSchedules", value: ReadSchedules.fromPartial(object.body.value) };
+        }
+        break;
+      }
+      case "deleteSchedules": {
+        if (object.body?.value !== undefined && object.body?.value !== null) {
+          message.body = { $case: "deleteSchedules", value: DeleteSchedules.fromPartial(object.body.value) };
         }
         break;
       }

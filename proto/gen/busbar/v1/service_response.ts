@@ -4,6 +4,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { Schedule } from "./schedule.ts";
 import { RequestId } from "./service_request.ts";
 
 /** Data-access-result or action-result of the device (IEC 62056-5-3). */
@@ -298,7 +299,11 @@ export interface ServiceResponse {
   /** Number of attempts to reach the device, including the last one. */
   attempts: number;
   /** What the device returned. Absent if it returned nothing. */
-  body: ResponseBody | undefined;
+  body:
+    | ResponseBody
+    | undefined;
+  /** The response of a run of a schedule: number of the schedule at the device. Otherwise 0. */
+  scheduleId: bigint;
 }
 
 /** What the device returned. */
@@ -307,6 +312,11 @@ export interface ResponseBody {
   readings: Reading[];
   /** Contents of profiles. */
   profiles: Profile[];
+  /**
+   * Of 5.1 the schedule that was created, of 5.2 those that were asked for, of 5.3 those that were
+   * deleted.
+   */
+  schedules: Schedule[];
 }
 
 /** The value of one attribute, or the result of one method, of the device. */
@@ -659,6 +669,7 @@ function createBaseServiceResponse(): ServiceResponse {
     answeredAt: undefined,
     attempts: 0,
     body: undefined,
+    scheduleId: 0n,
   };
 }
 
@@ -690,6 +701,12 @@ export const ServiceResponse: MessageFns<ServiceResponse> = {
     }
     if (message.body !== undefined) {
       ResponseBody.encode(message.body, writer.uint32(74).fork()).join();
+    }
+    if (message.scheduleId !== 0n) {
+      if (BigInt.asUintN(64, message.scheduleId) !== message.scheduleId) {
+        throw new globalThis.Error("value provided for field message.scheduleId of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.scheduleId);
     }
     return writer;
   },
@@ -779,6 +796,14 @@ export const ServiceResponse: MessageFns<ServiceResponse> = {
             message.body = ResponseBody.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.scheduleId = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -822,6 +847,11 @@ export const ServiceResponse: MessageFns<ServiceResponse> = {
         : undefined,
       attempts: isSet(object.attempts) ? globalThis.Number(object.attempts) : 0,
       body: isSet(object.body) ? ResponseBody.fromJSON(object.body) : undefined,
+      scheduleId: isSet(object.scheduleId)
+        ? BigInt(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? BigInt(object.schedule_id)
+        : 0n,
     };
   },
 
@@ -854,6 +884,9 @@ export const ServiceResponse: MessageFns<ServiceResponse> = {
     if (message.body !== undefined) {
       obj.body = ResponseBody.toJSON(message.body);
     }
+    if (message.scheduleId !== 0n) {
+      obj.scheduleId = message.scheduleId.toString();
+    }
     return obj;
   },
 
@@ -875,12 +908,15 @@ export const ServiceResponse: MessageFns<ServiceResponse> = {
     message.body = (object.body !== undefined && object.body !== null)
       ? ResponseBody.fromPartial(object.body)
       : undefined;
+    message.scheduleId = (object.scheduleId !== undefined && object.scheduleId !== null)
+      ? BigInt(object.scheduleId)
+      : 0n;
     return message;
   },
 };
 
 function createBaseResponseBody(): ResponseBody {
-  return { readings: [], profiles: [] };
+  return { readings: [], profiles: [], schedules: [] };
 }
 
 export const ResponseBody: MessageFns<ResponseBody> = {
@@ -890,6 +926,9 @@ export const ResponseBody: MessageFns<ResponseBody> = {
     }
     for (const v of message.profiles) {
       Profile.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.schedules) {
+      Schedule.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -923,6 +962,14 @@ export const ResponseBody: MessageFns<ResponseBody> = {
             message.profiles.push(Profile.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.schedules.push(Schedule.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -939,6 +986,9 @@ export const ResponseBody: MessageFns<ResponseBody> = {
     return {
       readings: globalThis.Array.isArray(object?.readings) ? object.readings.map((e: any) => Reading.fromJSON(e)) : [],
       profiles: globalThis.Array.isArray(object?.profiles) ? object.profiles.map((e: any) => Profile.fromJSON(e)) : [],
+      schedules: globalThis.Array.isArray(object?.schedules)
+        ? object.schedules.map((e: any) => Schedule.fromJSON(e))
+        : [],
     };
   },
 
@@ -950,6 +1000,9 @@ export const ResponseBody: MessageFns<ResponseBody> = {
     if (message.profiles?.length) {
       obj.profiles = message.profiles.map((e) => Profile.toJSON(e));
     }
+    if (message.schedules?.length) {
+      obj.schedules = message.schedules.map((e) => Schedule.toJSON(e));
+    }
     return obj;
   },
 
@@ -960,6 +1013,7 @@ export const ResponseBody: MessageFns<ResponseBody> = {
     const message = createBaseResponseBody();
     message.readings = object.readings?.map((e) => Reading.fromPartial(e)) || [];
     message.profiles = object.profiles?.map((e) => Profile.fromPartial(e)) || [];
+    message.schedules = object.schedules?.map((e) => Schedule.fromPartial(e)) || [];
     return message;
   },
 };
