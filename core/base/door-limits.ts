@@ -119,6 +119,8 @@ export const doorLimits = {
    */
   approvalContentBytesMax: 4_096,
   approvalRequestsMax: 50,
+  /** Signatures of operators beside one backup. */
+  backupSignaturesMax: 20,
   /** Attempts to change the list of approvals while others change it, too. */
   approvalAttemptsMax: 8,
 

@@ -96,6 +96,12 @@ export const errorTable = {
   APPROVAL_ACT_UNKNOWN: row(460, 'E51', 'operator', 'later', 'UNIMPLEMENTED', 'This process does not know the act that waits.', 'A later version has requested it: approve it at a process of that version. It still waits.'),
   APPROVAL_CONTENT_EXCEEDED: row(461, 'E51', 'operator', 'never', 'INVALID_ARGUMENT', 'An act that needs two operators names more than one approval may hold.', 'Name at most 50 requests in a call, and make several calls.'),
 
+  OPERATOR_CERTIFICATE_INVALID: row(462, 'E1', 'operator', 'never', 'UNAUTHENTICATED', 'The certificate is not one of an operator.', 'Use the one that `busbar pki issue --operator NAME` has made; those of parties and doors are for other things.'),
+  OPERATOR_CERTIFICATE_UNTRUSTED: row(463, 'E1', 'operator', 'never', 'UNAUTHENTICATED', 'The certificate of the operator was not issued by an authority that is trusted here, or the list of that authority is out of date.', 'Use a certificate of an authority of ca.crt; write the list again: `busbar pki revoke --renew`.'),
+  OPERATOR_CERTIFICATE_EXPIRED: row(464, 'E1', 'operator', 'never', 'UNAUTHENTICATED', 'The certificate of the operator is not valid now.', 'Have a new one issued: `busbar pki issue --operator NAME --renew`.'),
+  OPERATOR_CERTIFICATE_REVOKED: row(465, 'E1', 'operator', 'never', 'UNAUTHENTICATED', 'The certificate of the operator was revoked.', 'Ask why, and have a new one issued.'),
+  BACKUP_SIGNATURES_MISSING: row(466, 'E51', 'operator', 'never', 'PERMISSION_DENIED', 'Two different operators with the role security-officer have to sign a backup before it is restored. Nothing was changed.', 'Let them sign it, `busbar backup sign`, and name their list and their authority with --operators and --pki.'),
+
   // ── request ──
   REQUEST_WIRE_MALFORMED: row(20, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The bytes are not a ServiceRequest of busbar.v1.', 'Encode with the published proto files.'),
   REQUEST_SIZE_EXCEEDED: row(21, 'E48', 'party', 'never', 'INVALID_ARGUMENT', 'The request or batch is larger than allowed.', 'Send at most 64 KiB a request and 1,000 requests a batch.'),

@@ -34,7 +34,7 @@ import { parseCertificate, type Certificate } from '../pki/certificate.ts'
 import { DerFault, pemBlocks, pemOf } from '../pki/der.ts'
 import type { CertificateSubject, KeyedCertificate, Validity } from '../pki/authority.ts'
 import type { DoorCertificates } from '../pki/certificate-source.ts'
-import { trustOf, type Pins } from '../pki/party-check.ts'
+import { trustOf, type Pins, type Trust } from '../pki/party-check.ts'
 import { parseRevocationList } from '../pki/revocation-list.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Random } from '../ports/random.ts'
@@ -88,14 +88,20 @@ export const doorFileNames: readonly string[] = [
   names.signers,
 ]
 
-/** @throws BrokerError PKI_FILE_INVALID naming the file */
-export function readDoorFiles(folder: string): DoorCertificates {
+/** Authorities, revocation lists and pins. @throws BrokerError PKI_FILE_INVALID naming the file */
+export function readTrust(folder: string): Trust {
   const caPem = read(folder, names.authority)
   const crlPem = read(folder, names.list)
   const pins = existsSync(join(folder, names.pins)) ? pinsOf(folder) : new Map()
-  const trust = parsed(folder, `${names.authority} or ${names.list}`, () =>
+  return parsed(folder, `${names.authority} or ${names.list}`, () =>
     trustOf(pemBlocks(caPem, 'CERTIFICATE'), pemBlocks(crlPem, 'X509 CRL'), pins),
   )
+}
+
+/** @throws BrokerError PKI_FILE_INVALID naming the file */
+export function readDoorFiles(folder: string): DoorCertificates {
+  const caPem = read(folder, names.authority)
+  const trust = readTrust(folder)
   const serverPem = read(folder, names.server)
   const signers = signersIn(folder)
   return { caPem, trust, serverPem, serverKeyPem: read(folder, names.serverKey), signers }

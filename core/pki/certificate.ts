@@ -39,6 +39,8 @@ export type Certificate = {
   /** Bits of keyUsage. */
   readonly keyUsages: ReadonlySet<number>
   readonly isAuthority: boolean
+  /** Object identifiers of extendedKeyUsage; empty without the extension. */
+  readonly purposes: readonly string[]
   readonly signed: SignedPart
 }
 
@@ -99,6 +101,7 @@ export function parseCertificate(der: Buffer): Certificate {
     keyPin: digest('sha256', keyInfo.whole).toString('hex'),
     ...identifiersOf(extensions, publicKey),
     ...usageOf(extensions),
+    purposes: purposesOf(extensions),
     signed: { view: tbs.whole, signature },
   }
 }
@@ -268,6 +271,14 @@ function usageOf(
     constraints !== undefined &&
     wholeElement(constraints.value, Tag.SEQUENCE).readIf(Tag.BOOLEAN)?.content[0] === 0xff
   return { keyUsages, isAuthority }
+}
+
+function purposesOf(extensions: ReadonlyMap<string, Extension>): string[] {
+  const found = extensions.get(Oid.extendedKeyUsage)
+  if (found === undefined) return []
+  return wholeElement(found.value, Tag.SEQUENCE)
+    .rest()
+    .map((one) => oidText(one))
 }
 
 /** Usages of a key that signs certificates and lists. */

@@ -87,11 +87,16 @@ export function checkPartyCertificate(
     if (!(fault instanceof DerFault)) throw fault
     return { code: 'PARTY_CERTIFICATE_INVALID', detail: fault.message }
   }
-  const issuer = issuerOf(party.certificate, trust)
-  const { view, signature } = party.certificate.signed
-  if (issuer === undefined || !verifyEcdsa(issuer.publicKey, view, signature))
+  if (!isIssued(party.certificate, trust))
     return { code: 'PARTY_CERTIFICATE_UNTRUSTED', detail: 'no authority of this Busbar issued it' }
   return recheckParty(party, nowMs, trust) ?? party
+}
+
+/** Whether an authority of `trust` has signed the certificate. */
+export function isIssued(certificate: Certificate, trust: Trust): boolean {
+  const issuer = issuerOf(certificate, trust)
+  const { view, signature } = certificate.signed
+  return issuer !== undefined && verifyEcdsa(issuer.publicKey, view, signature)
 }
 
 const issuerOf = ({ issuer, authorityKeyId }: Certificate, { ca }: Trust) =>
@@ -108,10 +113,24 @@ export function recheckParty(
   nowMs: number,
   trust: Trust,
 ): CertificateRefusal | undefined {
+  const refusal = recheckCertificate(certificate, nowMs, trust)
+  if (refusal !== undefined) return refusal
+  const pinned = trust.pins.get(eui64)
+  return pinned !== undefined && !pinned.has(certificate.keyPin)
+    ? { code: 'PARTY_CERTIFICATE_UNPINNED' }
+    : undefined
+}
+
+/** As `recheckParty`, without pins: for certificates of anybody. */
+export function recheckCertificate(
+  certificate: Certificate,
+  nowMs: number,
+  trust: Trust,
+): CertificateRefusal | undefined {
   const issuer = issuerOf(certificate, trust)
   if (issuer === undefined || nowMs < issuer.notBeforeMs || nowMs > issuer.notAfterMs)
     return { code: 'PARTY_CERTIFICATE_UNTRUSTED', detail: 'its authority is not valid now' }
-  const { serial, notBeforeMs, notAfterMs, keyPin } = certificate
+  const { serial, notBeforeMs, notAfterMs } = certificate
   const until = new Date(notAfterMs).toISOString()
   if (nowMs > notAfterMs) return { code: 'PARTY_CERTIFICATE_EXPIRED', detail: `since ${until}` }
   if (nowMs < notBeforeMs)
@@ -126,7 +145,5 @@ export function recheckParty(
     return { code: 'PARTY_CERTIFICATE_REVOKED', detail: `serial ${serial}` }
   if (!lists.some(({ nextUpdateMs }) => nowMs <= nextUpdateMs))
     return { code: 'PARTY_REVOCATION_UNKNOWN' }
-  const pinned = trust.pins.get(eui64)
-  if (pinned !== undefined && !pinned.has(keyPin)) return { code: 'PARTY_CERTIFICATE_UNPINNED' }
   return undefined
 }

@@ -54,6 +54,8 @@ export type Manifest = {
   cursors: number
   /** Which ledger it was; missing in a backup of a version that had no identity. */
   ledger?: string
+  /** The deployment has operators of its own: two of them sign the backup before it is restored. */
+  needsSignatures?: true
   /** Of the ledger, up to the last message in the backup. */
   audit: AuditResult
 }
@@ -114,6 +116,7 @@ function recordOf(sequence: number, subject: string, data: Uint8Array): Buffer {
 export async function backup(
   { ledger, cursors, snapshots }: BackupPorts,
   folder: string,
+  { needsSignatures = false }: { needsSignatures?: boolean } = {},
 ): Promise<Manifest> {
   const { records, manifest } = places(folder)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -122,8 +125,9 @@ export async function backup(
   for (let attempt = 1; ; attempt++) {
     const made = await tryBackup({ ledger, cursors, snapshots }, records)
     if (typeof made !== 'string') {
-      writePrivateFile(manifest, `${JSON.stringify(made, undefined, 2)}\n`)
-      return made
+      const whole: Manifest = needsSignatures ? { ...made, needsSignatures: true } : made
+      writePrivateFile(manifest, `${JSON.stringify(whole, undefined, 2)}\n`)
+      return whole
     }
     rmSync(records)
     if (attempt === attemptsMax) throw new BrokerError('BROKER_LEDGER_UNAVAILABLE', made)

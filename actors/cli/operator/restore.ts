@@ -8,9 +8,11 @@ import { readLedgerFile } from '../../../core/ops/ledger-file.ts'
 import { makeDataDir } from '../../../core/ops/data-dir.ts'
 import { startNatsServer } from '../../../core/ops/embedded-nats/nats-child.ts'
 import { createLog } from '../../../core/ops/log.ts'
+import { systemClock } from '../../../core/ports/clock.ts'
 import { settings } from '../../../core/ops/settings.ts'
 import type { AuditResult } from './ledger-audit.ts'
-import { firstSequenceOf, readManifest, restore } from './backup.ts'
+import { firstSequenceOf, readManifest, restore, type Manifest } from './backup.ts'
+import { checkBackupSignatures, type Signatories } from './backup-signatures.ts'
 import {
   backupPortsOf,
   openOperatorLedger,
@@ -18,17 +20,27 @@ import {
   type Where,
 } from './operator-ledger.ts'
 
+/** Who has to have signed a backup, where somebody has to. */
+export type RestoreTrust = {
+  readonly signatories?: Signatories | undefined
+  /** Brings back what nobody has signed, whatever the manifest says. */
+  readonly isUnsignedAllowed?: boolean
+}
+
 /**
- * @throws BrokerError BACKUP_DAMAGED, LEDGER_DEPLOYMENT_MISMATCH when there is a deployment
+ * @throws BrokerError BACKUP_SIGNATURES_MISSING where two operators have to sign and have not,
+ * BACKUP_DAMAGED, LEDGER_DEPLOYMENT_MISMATCH when there is a deployment
  * already, and what a start may
  */
 export async function restoreInto(
   where: Where,
   folder: string,
   replicas = 1,
+  trust: RestoreTrust = {},
 ): Promise<AuditResult> {
   // Before anything is made.
   const manifest = await readManifest(folder)
+  expectSignatures(folder, manifest, trust)
   const firstSequence = firstSequenceOf(manifest)
   if (where.natsUrl) return into({ url: where.natsUrl }, folder, { firstSequence, replicas })
   const dataDir = resolve(where.dataDir ?? settings.dataDir.default)
@@ -45,6 +57,20 @@ export async function restoreInto(
   } finally {
     await server.stop()
   }
+}
+
+function expectSignatures(
+  folder: string,
+  { needsSignatures }: Manifest,
+  { signatories, isUnsignedAllowed = false }: RestoreTrust,
+): void {
+  if (isUnsignedAllowed) return
+  if (signatories !== undefined) checkBackupSignatures(folder, signatories, systemClock.now())
+  else if (needsSignatures)
+    throw new BrokerError(
+      'BACKUP_SIGNATURES_MISSING',
+      'the backup is one of a deployment with operators of its own',
+    )
 }
 
 async function into(
