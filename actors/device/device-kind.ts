@@ -36,6 +36,7 @@ export const deviceKind: ActorKind<DeviceState, DeviceMessage, DeviceFact, Devic
   clockSet,
   loaded,
   isUnfinished,
+  isResumed: true,
   underWay: ({ sent, keyStep }) => sent ?? keyStep,
   isKnown: ({ record }) => record !== undefined,
   isNew,

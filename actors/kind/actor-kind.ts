@@ -67,6 +67,11 @@ export interface ActorKind<
   loaded(state: State, id: Eui64): void
   /** Something may have been on its way, or waits: to be resumed after a restart. */
   isUnfinished(state: State): boolean
+  /**
+   * False for a kind that is woken by its times alone: those of its actors that sleep are not gone
+   * through after a restart.
+   */
+  readonly isResumed: boolean
   /** What is on its way for it now, so that it stays awake; undefined for nothing. */
   underWay(state: State): unknown
   /** False while nothing is known of it: it leaves nothing behind in memory. */

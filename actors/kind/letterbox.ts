@@ -116,6 +116,7 @@ export const letterboxKind: ActorKind<LetterboxState, LetterDecided & ActorMessa
     },
     loaded: () => undefined,
     isUnfinished: () => false,
+    isResumed: false,
     // The place is in memory alone: asleep, it would be forgotten, and the reader be ahead of it.
     underWay: ({ skipped }) => (skipped > 0 ? skipped : undefined),
     isKnown: ({ place }) => place.sequence > 0,

@@ -10,6 +10,7 @@ export const quiet = {
   clockSet: () => undefined,
   loaded: () => undefined,
   isUnfinished: () => false,
+  isResumed: false,
   underWay: () => undefined,
   smallerOf: () => undefined,
   isWritten: () => true,

@@ -99,6 +99,7 @@ export const trialKind: ActorKind<Trial, ActorMessage, Added, Tell> = {
   clockSet: () => undefined,
   loaded: () => undefined,
   isUnfinished: () => false,
+  isResumed: true,
   underWay: () => undefined,
   isKnown: ({ sum }) => sum > 0,
   isNew: (message) => message.type === 'ARRIVED',

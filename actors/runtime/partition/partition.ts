@@ -276,7 +276,11 @@ export class Partition {
     if (setBack !== undefined)
       this.unlessDamaged(() => found.forEach((one) => this.wakes.clockSetFor(one, now, setBack)))
     if (toResume.isOver) this.toResume = this.setBack = undefined
-    return found.filter((id) => this.underWayOf(id) === undefined)
+    const { kinds } = this.options
+    return found.filter(
+      (id) =>
+        kinds.get(kindOfActor(id))?.isResumed !== false && this.underWayOf(id) === undefined,
+    )
   }
 
   /** What `read` gives of the store; undefined when that is damaged. */
