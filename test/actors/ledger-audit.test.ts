@@ -6,6 +6,11 @@ import t from 'tap'
 import { auditOf, show, verify } from '../../actors/cli/operator/ledger-commands.ts'
 import { tail } from '../../actors/cli/operator/ledger-tail.ts'
 import { LettersAudit } from '../../actors/cli/operator/letters-audit.ts'
+import { hostedSchedule } from '../../actors/schedule/schedule-kind.ts'
+import { BodyType } from '../../core/translate/body-types.ts'
+import { CreateSchedule } from '../../proto/gen/busbar/v1/schedule.ts'
+import { emptyDirectory } from '../../core/access/directory.ts'
+import { formatLatest } from '../../core/cluster/format.ts'
 import { letterboxId, letterboxKind } from '../../actors/kind/letterbox.ts'
 import { actorIdOf, ActorKindNumber, textOfActor } from '../../core/base/actor-id.ts'
 import { textOfEui64, type Eui64 } from '../../core/base/eui64.ts'
@@ -48,6 +53,35 @@ t.test('a flipped octet is named, whichever it is, and stops no other partition'
     tick.data[at]! ^= 4
   }
   t.same((await auditOf(world.ledger)).faults, [])
+})
+
+t.test('schedules and their runs are shown', async (t) => {
+  const directory = { ...emptyDirectory, format: formatLatest }
+  const world = new World({ directory, moreKinds: [hostedSchedule], onExchange: good })
+  await world.start()
+  await world.register(1)
+  const lines: string[] = []
+  const { promise: until, resolve: end } = Promise.withResolvers<void>()
+  const print = (line: string): void => void lines.push(line)
+  const tailing = tail(world.ledger, { from: 1, count: 100, print, until })
+  const startMs = world.clock.now() + 5_000
+  const [startDate = '', startTime = ''] = new Date(startMs).toISOString().split(/[T.]/)
+  const body = CreateSchedule.fromPartial({
+    frequency: 1,
+    startDate,
+    startTime,
+    serviceReferenceVariant: '4.2',
+  })
+  const terms = { device: deviceKey(0), counter: 1, srv: '5.1', bodyType: BodyType.CREATE_SCHEDULE }
+  const octets = Buffer.from(CreateSchedule.encode(body).finish())
+  t.equal(await world.submit({ ...terms, body: octets }), 'REQUEST_ACCEPTED')
+  await pass(world, () => world.deliveries().length === 2)
+  end()
+  await tailing
+  const text = lines.join('\n')
+  t.match(text, /SCHEDULES_CHANGED schedule 1 of [0-9A-F-]+: 4\.2 daily/)
+  t.match(text, /SCHEDULE_RAN schedule 1: run 0 made, next is run 1/)
+  t.match(text, /REQUEST_ACCEPTED 4\.2, the run of a schedule/)
 })
 
 t.test('letters are shown, and judged by the tick of their commit', async (t) => {

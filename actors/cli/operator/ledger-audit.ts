@@ -5,7 +5,7 @@
  */
 import { stepChain, genesis } from '../../runtime/partition/chain.ts'
 import { textOfCause, type FailureCause } from '../../device/cause.ts'
-import { isOfRequest, readFact, type DeviceFact } from '../../device/facts.ts'
+import { isOfRequest, readFact, type DeviceFact, type RequestAccepted } from '../../device/facts.ts'
 import { readFact as readPartyFact } from '../../party/facts.ts'
 import { BrokerError } from '../../../core/base/broker-error.ts'
 import { textOfEui64, type Eui64 } from '../../../core/base/eui64.ts'
@@ -29,6 +29,7 @@ import {
   isInBlock,
   meterPointBlocks,
   partyBlocks,
+  scheduleBlocks,
   sourceBlocks,
   Kind,
   letterboxBlocks,
@@ -41,6 +42,7 @@ import type { TrimRecord } from '../../../core/ports/snapshot.ts'
 import type { Checkpoint } from '../../../core/ports/store.ts'
 import { isCountFact, lineOfCount } from './threshold-audit.ts'
 import { lineOfMeterPoint, textOfLinks } from './meter-point-audit.ts'
+import { lineOfSchedule } from './schedule-audit.ts'
 import { lineOfSource } from './source-audit.ts'
 import { requestIdOf, type AuditLine } from './audit-line.ts'
 import { LettersAudit } from './letters-audit.ts'
@@ -69,6 +71,17 @@ export type AuditResult = {
 
 /** Faults told one by one; more are counted as one. */
 const faultsMax = 100
+
+/** What else a request says of its turn. */
+function termsOf({ request, named }: RequestAccepted): string {
+  if (request.run !== undefined) return ', the run of a schedule'
+  if (request.future !== undefined)
+    return `, to be carried out at ${new Date(request.future.executeAt).toISOString()}`
+  if (named === undefined) return ''
+  return named.preceding === undefined
+    ? ', first of a sequence'
+    : `, behind ${numberOfCounter(named.preceding.counter)}`
+}
 
 export class LedgerAudit {
   private readonly chains = new Map<number, Checkpoint>()
@@ -155,6 +168,10 @@ export class LedgerAudit {
         this.counts.facts++
         this.onLine?.(lineOfSource(frame, at, { sequence, partition }))
       }
+      if (isInBlock(readKind(frame, at), scheduleBlocks.facts)) {
+        this.counts.facts++
+        this.onLine?.(lineOfSchedule(frame, at, { sequence, partition }))
+      }
       if (isCountFact(readKind(frame, at))) {
         this.counts.facts++
         this.onLine?.(lineOfCount(frame, at, { sequence, partition }))
@@ -224,7 +241,8 @@ export class LedgerAudit {
       this.counts.accepted++
       if (this.open.has(requestId)) this.fault(`sequence ${sequence}: ${requestId} accepted twice`)
       this.open.add(requestId)
-      const what = `${fact.type} ${formatSrv(fact.request.srv)}${signerText(fact.sealBytes)}`
+      const { srv } = fact.request
+      const what = `${fact.type} ${formatSrv(srv)}${termsOf(fact)}${signerText(fact.sealBytes)}`
       this.onLine?.({ ...line, requestId, what, isAcceptance: true, ...(signed && { signed }) })
       return
     }
@@ -246,8 +264,10 @@ export class LedgerAudit {
       const device = textOfEui64(readTarget(frame, at))
       const line = { sequence, time: readTime(frame, at), partition: undefined, device }
       const to = `to ${textOfEui64(party)}`
-      if (readKind(frame, at) === Kind.ALERT) {
-        this.onLine?.({ ...line, requestId: undefined, what: `ALERT ${to}` })
+      const kind = readKind(frame, at)
+      if (kind === Kind.ALERT || kind === Kind.DCC_ALERT) {
+        const what = kind === Kind.ALERT ? 'ALERT' : 'DCC_ALERT'
+        this.onLine?.({ ...line, requestId: undefined, what: `${what} ${to}` })
         return
       }
       const requestId = `${textOfEui64(readOriginator(frame, at))}:${device}:${readCounter(frame, at)}`

@@ -278,8 +278,7 @@ export class Partition {
     if (toResume.isOver) this.toResume = this.setBack = undefined
     const { kinds } = this.options
     return found.filter(
-      (id) =>
-        kinds.get(kindOfActor(id))?.isResumed !== false && this.underWayOf(id) === undefined,
+      (id) => kinds.get(kindOfActor(id))?.isResumed !== false && this.underWayOf(id) === undefined,
     )
   }
 
