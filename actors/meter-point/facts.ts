@@ -3,12 +3,11 @@
  * more, a consent was granted or withdrawn, or a tenancy begins. Bodies are MessagePack arrays with
  * a version in front.
  */
+import { writeFactOf } from '../kind/write-fact.ts'
 import { bytesOfEui64, readEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { Lane } from '../../core/base/lane.ts'
-import type { Srv } from '../../core/base/srv.ts'
-import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
+import { readBodyView, readKind, readTime } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import {
   itemIn,
   orderIn,
@@ -65,28 +64,8 @@ export type MeterPointFact =
   | ConsentWithdrawn
   | TenancyChanged
 
-const nobody = Buffer.alloc(8)
-
-export function writeFact(frame: FrameWriter, point: Eui64, fact: MeterPointFact): void {
-  const body = bodyOf(fact)
-  const at = frame.reserve(headerBytes + body.length)
-  const header = {
-    kind: Kind[fact.type],
-    lane: Lane.BULK,
-    srv: 0 as Srv,
-    outcome: 0,
-    bodyType: 0,
-    attempt: 0,
-    originator: nobody,
-    target: bytesOfEui64(point),
-    counter: 0n,
-    time: fact.time,
-    deadline: 0,
-    correlation: 0,
-  }
-  writeEnvelope(frame.target, at, header, body)
-  frame.count++
-}
+export const writeFact = (frame: FrameWriter, point: Eui64, fact: MeterPointFact): void =>
+  writeFactOf(frame, point, Kind[fact.type], { time: fact.time }, bodyOf(fact))
 
 function bodyOf(fact: MeterPointFact): Buffer {
   switch (fact.type) {

@@ -2,6 +2,7 @@
  * What has happened to a party: it is known, and how it stands from then on. And records, which
  * change nothing: what was rejected of it without a device, one by one or counted. Version 1.
  */
+import { writeFactOf } from '../kind/write-fact.ts'
 import {
   decodePartyRecord,
   encodePartyRecord,
@@ -17,11 +18,9 @@ import {
   type ReportName,
 } from '../../core/access/rejection-report.ts'
 import { bytesOfEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { Lane } from '../../core/base/lane.ts'
-import type { Srv } from '../../core/base/srv.ts'
-import { readBodyView, readKind, writeEnvelope } from '../../core/envelope/envelope.ts'
+import { readBodyView, readKind } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import { numberOfCounter } from '../../core/base/counter.ts'
 
 export type PartyChanged = { type: 'PARTY_CHANGED'; record: PartyRecord }
@@ -45,28 +44,10 @@ export const recordKinds: ReadonlySet<number> = new Set([
   Kind.REJECTIONS_COUNTED,
 ])
 
-const nobody = Buffer.alloc(8)
-
 /** Appends a fact of `party` to a frame of facts. */
 export function writeFact(frame: FrameWriter, party: Eui64, fact: PartyFact): void {
-  const { body, ...special } = contentOf(fact)
-  const at = frame.reserve(headerBytes + body.length)
-  const header = {
-    kind: Kind[fact.type],
-    lane: Lane.BULK,
-    srv: 0 as Srv,
-    outcome: 0,
-    bodyType: 0,
-    attempt: 0,
-    originator: nobody,
-    target: bytesOfEui64(party),
-    counter: 0n,
-    deadline: 0,
-    correlation: 0,
-    ...special,
-  }
-  writeEnvelope(frame.target, at, header, body)
-  frame.count++
+  const { body, ...header } = contentOf(fact)
+  writeFactOf(frame, party, Kind[fact.type], header, body)
 }
 
 /** Its body, and what its header has besides. */

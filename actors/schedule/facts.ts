@@ -2,13 +2,12 @@
  * What has happened to the schedules of a device. Bodies are MessagePack arrays with a version in
  * front.
  */
+import { writeFactOf } from '../kind/write-fact.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { bytesOfEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { Lane } from '../../core/base/lane.ts'
-import type { Srv } from '../../core/base/srv.ts'
-import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
+import { readBodyView, readKind, readTime } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import { packTree, readTree } from '../../core/registration/versioned-tree.ts'
 import {
   packedSchedule,
@@ -38,28 +37,8 @@ export type ScheduleRan = {
 }
 export type ScheduleFact = SchedulesChanged | ScheduleRan
 
-const nobody = Buffer.alloc(8)
-
-export function writeFact(frame: FrameWriter, device: Eui64, fact: ScheduleFact): void {
-  const body = bodyOf(fact)
-  const at = frame.reserve(headerBytes + body.length)
-  const header = {
-    kind: Kind[fact.type],
-    lane: Lane.BULK,
-    srv: 0 as Srv,
-    outcome: 0,
-    bodyType: 0,
-    attempt: 0,
-    originator: nobody,
-    target: bytesOfEui64(device),
-    counter: 0n,
-    time: fact.time,
-    deadline: 0,
-    correlation: 0,
-  }
-  writeEnvelope(frame.target, at, header, body)
-  frame.count++
-}
+export const writeFact = (frame: FrameWriter, device: Eui64, fact: ScheduleFact): void =>
+  writeFactOf(frame, device, Kind[fact.type], { time: fact.time }, bodyOf(fact))
 
 function bodyOf(fact: ScheduleFact): Buffer {
   if (fact.type === 'SCHEDULE_RAN') {

@@ -2,12 +2,11 @@
  * What has happened to a source. Bodies are MessagePack arrays with a version in front and one
  * object, whose members are those of the fact without its type and time.
  */
-import { bytesOfEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { Lane } from '../../core/base/lane.ts'
-import type { Srv } from '../../core/base/srv.ts'
-import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
+import { writeFactOf } from '../kind/write-fact.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
+import { readBodyView, readKind, readTime } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
 import type {
   FileOutcome,
@@ -72,29 +71,10 @@ const typeOfKind: ReadonlyMap<number, SourceFact['type']> = new Map(
   ).map((type) => [Kind[type], type]),
 )
 
-const nobody = Buffer.alloc(8)
-
 /** Appends the fact of `source` to a frame of facts. */
 export function writeFact(frame: FrameWriter, source: Eui64, fact: SourceFact): void {
   const { type, time, ...members } = fact
-  const body = packTree(members)
-  const at = frame.reserve(headerBytes + body.length)
-  const header = {
-    kind: Kind[type],
-    lane: Lane.BULK,
-    srv: 0 as Srv,
-    outcome: 0,
-    bodyType: 0,
-    attempt: 0,
-    originator: nobody,
-    target: bytesOfEui64(source),
-    counter: 0n,
-    time,
-    deadline: 0,
-    correlation: 0,
-  }
-  writeEnvelope(frame.target, at, header, body)
-  frame.count++
+  writeFactOf(frame, source, Kind[type], { time }, packTree(members))
 }
 
 /** @throws BrokerError ENVELOPE_MALFORMED, FORMAT_VERSION_LATER */

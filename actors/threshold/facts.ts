@@ -2,6 +2,7 @@
  * What has happened to the thresholds of a party: a file has set them, a request was counted, one
  * has left quarantine. Bodies are MessagePack arrays with a version in front.
  */
+import { writeFactOf } from '../kind/write-fact.ts'
 import {
   decodeCount,
   encodeCount,
@@ -14,12 +15,10 @@ import {
   type ThresholdRecord,
 } from '../../core/access/thresholds.ts'
 import { BrokerError } from '../../core/base/broker-error.ts'
-import { bytesOfEui64, type Eui64 } from '../../core/base/eui64.ts'
-import { Lane } from '../../core/base/lane.ts'
-import type { Srv } from '../../core/base/srv.ts'
-import { readBodyView, readKind, readTime, writeEnvelope } from '../../core/envelope/envelope.ts'
+import type { Eui64 } from '../../core/base/eui64.ts'
+import { readBodyView, readKind, readTime } from '../../core/envelope/envelope.ts'
 import type { FrameWriter } from '../../core/envelope/frame.ts'
-import { headerBytes, Kind } from '../../core/envelope/layout.ts'
+import { Kind } from '../../core/envelope/layout.ts'
 
 export type ThresholdsSet = { type: 'THRESHOLDS_SET'; time: number; record: ThresholdRecord }
 /**
@@ -31,28 +30,10 @@ export type RequestCounted = { type: 'REQUEST_COUNTED'; time: number; counted: C
 export type QuarantineLeft = { type: 'QUARANTINE_LEFT'; time: number; counted: CountLetter }
 export type ThresholdFact = ThresholdsSet | RequestCounted | QuarantineLeft
 
-const nobody = Buffer.alloc(8)
-
 export function writeFact(frame: FrameWriter, party: Eui64, fact: ThresholdFact): void {
   const body =
     fact.type === 'THRESHOLDS_SET' ? encodeThresholds(fact.record) : encodeCount(fact.counted)
-  const at = frame.reserve(headerBytes + body.length)
-  const header = {
-    kind: Kind[fact.type],
-    lane: Lane.BULK,
-    srv: 0 as Srv,
-    outcome: 0,
-    bodyType: 0,
-    attempt: 0,
-    originator: nobody,
-    target: bytesOfEui64(party),
-    counter: 0n,
-    time: fact.time,
-    deadline: 0,
-    correlation: 0,
-  }
-  writeEnvelope(frame.target, at, header, body)
-  frame.count++
+  writeFactOf(frame, party, Kind[fact.type], { time: fact.time }, body)
 }
 
 const outcomes: ReadonlySet<CountWord> = new Set(['PASSED', 'QUARANTINED', 'FULL'])

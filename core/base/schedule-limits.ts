@@ -18,6 +18,4 @@ export const scheduleLimits = {
   scheduleRunMs: 86_400_000,
   /** Runs that one decision of a schedule actor starts; each is a letter. */
   scheduleRunsPerDecisionMax: 16,
-  /** Schedules that one letter lists. */
-  schedulesPerLetterMax: 99,
 } as const
