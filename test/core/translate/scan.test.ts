@@ -25,6 +25,7 @@ import {
   SubmitBatchRequest,
   SubmitRequest,
 } from '../../../proto/gen/busbar/v1/input_gateway.ts'
+import { bodyTypeMax } from '../../../core/translate/body-types.ts'
 import {
   DisplayMessage,
   ReadPeriod,
@@ -58,6 +59,9 @@ const body: fc.Arbitrary<ServiceRequest['body']> = fc.oneof(
   fc
     .record({ toleranceSeconds: fc.nat() })
     .map((value) => ({ $case: 'synchroniseClock' as const, value })),
+  fc
+    .record({ scheduleId: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) })
+    .map((value) => ({ $case: 'readSchedules' as const, value })),
 )
 const requestId = fc.record({
   originator: eui64,
@@ -107,7 +111,7 @@ function fieldsOf(message: Uint8Array): Uint8Array[] {
 
 const unknownField = fc
   .tuple(
-    fc.integer({ min: 19, max: 536_870_911 }),
+    fc.integer({ min: bodyTypeMax + 1, max: 536_870_911 }),
     fc.constantFrom(0, 1, 2, 5),
     fc.uint8Array({ maxLength: 40 }),
   )
@@ -125,6 +129,7 @@ const bodyFields: Readonly<Record<string, number>> = {
   displayMessage: 16,
   readPeriod: 17,
   synchroniseClock: 18,
+  readSchedules: 20,
 }
 
 function assertSame(scan: RequestScan, view: Buffer, wanted: ServiceRequest): void {
