@@ -166,8 +166,8 @@ export interface DeviceAlert {
    */
   deviceTimeLocal: string;
   /**
-   * Alert code of the GB interface, four hexadecimal digits, as 8F35. Empty for a message without one
-   * that is known.
+   * Alert code of the GB interface, four hexadecimal digits, as 8F35. Empty for a message without
+   * one that is known.
    */
   alertCode: string;
   /** Meaning of the alert code. */

@@ -125,8 +125,8 @@ export interface ServiceRequest {
   /**
    * Busbar keeps the request until then, checks it again, and carries it out; I99 comes at once. At
    * most 30 days ahead, for variants that the catalogue names; not for a request in a sequence. What
-   * is not carried out 24 hours later ends with E30. With 3000-12-31T00:00:00Z it cancels the requests
-   * of the same party and variant that wait for their time at the device.
+   * is not carried out 24 hours later ends with E30. With 3000-12-31T00:00:00Z it cancels the
+   * requests of the same party and variant that wait for their time at the device.
    */
   executionTime:
     | Date
