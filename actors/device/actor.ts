@@ -74,6 +74,7 @@ import {
 } from './schedules.ts'
 import { decideStatusChange, evolveStatus } from './status.ts'
 import { findOpen, findOriginator, rememberEnded, topOf, type DeviceState } from './state.ts'
+import { evolveTold, tellHeld } from './throttle.ts'
 import { nextInTurn } from './turn.ts'
 import { nextWakeMs } from './wakes.ts'
 
@@ -108,6 +109,7 @@ export function decide(
       decideFromSchedules(state, message, now, directory, out)
       return decideCounted(state, message, now, out)
     case 'WAKE':
+      tellHeld(state, now, directory, out)
       expire(state, now, out)
       // Nothing may have expired, yet an attempt may be due.
       return out.facts.length === 0 ? decideNext(state, now, directory, out) : undefined
@@ -373,7 +375,10 @@ export function evolve(state: DeviceState, fact: DeviceFact): void {
     case 'REQUEST_COUNTERS_RESET':
       return evolveReset(state, fact)
     case 'DEVICE_ALERTED':
+    case 'ALERTS_TAKEN':
       return alerted(state, fact)
+    case 'HELD_ALERTS_TOLD':
+      return evolveTold(state, fact)
     case 'KEY_STEP_SENT':
     case 'COUNTERS_RESERVED':
     case 'KEYS_PENDING':

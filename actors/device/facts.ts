@@ -70,6 +70,7 @@ import {
   type ExecutionTimeCame,
   type PredecessorSucceeded,
 } from './waiting-facts.ts'
+import { readThrottleFact, takenBody, toldBody, type ThrottleFact } from './throttle-facts.ts'
 import type { KeyStep, OpenRequest } from './state.ts'
 
 /**
@@ -122,6 +123,7 @@ export type DeviceFact =
   | ExecutionTimeCame
   | SchedulesKnown
   | ScheduledRunRefused
+  | ThrottleFact
 
 /** True for facts that name a request. */
 export function isOfRequest(
@@ -186,6 +188,7 @@ export function writeFact(frame: FrameWriter, device: Eui64, fact: DeviceFact): 
 }
 
 type OfNoRequest =
+  | ThrottleFact
   | SchedulesKnown
   | DeviceStatusChanged
   | LinksFact
@@ -210,6 +213,10 @@ function contentOf(fact: OfNoRequest): Pick<Envelope, 'originator' | 'counter' |
       return { originator: fact.party, counter: fact.to, bodyView: resetBody(fact) }
     case 'DEVICE_ALERTED':
       return { originator: noId, counter: fact.id, bodyView: countersBody(fact.counters) }
+    case 'ALERTS_TAKEN':
+      return { originator: noId, counter: fact.id, bodyView: takenBody(fact) }
+    case 'HELD_ALERTS_TOLD':
+      return { originator: noId, counter: noId, bodyView: toldBody(fact) }
     default:
       return { originator: noId, counter: noId, bodyView: keysBody(fact) }
   }
@@ -351,7 +358,8 @@ export function readFact(buffer: Buffer, at: number): DeviceFact {
     readKeysFact(buffer, at) ??
     readRecordFact(buffer, at) ??
     readLinksFact(buffer, at) ??
-    readGrantFact(buffer, at)
+    readGrantFact(buffer, at) ??
+    readThrottleFact(buffer, at)
   if (known !== undefined) return known
   const kind = readKind(buffer, at)
   switch (kind) {

@@ -20,6 +20,7 @@ import { isInDoubt, withoutAllKeys } from './keyring.ts'
 import { tellGone } from './links.ts'
 import type { DeviceRemoved } from './removal-fact.ts'
 import type { DeviceState } from './state.ts'
+import { tellHeld } from './throttle.ts'
 
 const code = 'KEYS_REPLACEMENT_UNDERWAY'
 const lostKeys: Alarm = {
@@ -37,10 +38,10 @@ export function decideRemoval(
   state: DeviceState,
   message: Arrived,
   now: number,
-  { format }: Directory,
+  directory: Directory,
   out: DeviceOutbox,
 ): void {
-  if (format < formatWithRemovals) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
+  if (directory.format < formatWithRemovals) return refuse(out, message, 'FORMAT_NOT_RAISED', now)
   // Asked again, since the answer may have been lost: what was wanted is done, and nothing changes.
   if (isRemoved(state)) return refuse(out, message, 'DEVICE_REMOVED', now)
   if (state.record === undefined) return refuse(out, message, 'DEVICE_UNKNOWN', now)
@@ -52,6 +53,7 @@ export function decideRemoval(
   for (const request of state.open)
     if (!isForSchedules(request)) end(out, request, now, { outcome, using: {} })
   tellGone(state, out)
+  tellHeld(state, now, directory, out, true)
   // Forgotten with the rest, and nobody else knows them.
   if (isInDoubt(state.keyring)) out.effects.push(lostKeys)
   out.facts.push({ type: 'DEVICE_REMOVED', time: now, by: byView.toString('utf8') })

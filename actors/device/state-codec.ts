@@ -28,13 +28,14 @@ import {
   type OpenRequest,
   type Originator,
 } from './state.ts'
+import type { Throttle } from './throttle-facts.ts'
 
 /**
  * Without keys a state is as it was in version 1, and says so: a version that reads only that still
  * reads it.
  */
 export const stateVersion = 7
-/** Without sequences of requests, requests for a later time, and schedules. */
+/** Without sequences, requests for a later time, schedules, and alerts by their codes. */
 const unsequencedVersion = 6
 /** Without a request that is held back. */
 const unheldVersion = 5
@@ -92,8 +93,9 @@ export function packState(state: DeviceState): Buffer {
   if (keyring !== undefined || version >= pastVersion)
     packed.push(keyring === undefined ? null : packRing(keyring))
   if (version >= pastVersion) packed.push(past.map(latin1))
-  const { schedules } = state
-  const isSequenced = sequenced.length > 0 || schedules !== undefined
+  const { schedules, throttles } = state
+  const isThrottled = throttles.length > 0
+  const isSequenced = sequenced.length > 0 || schedules !== undefined || isThrottled
   if (fault !== undefined) packed.push([encodeCause(fault), fault.time, fault.isTold])
   else if (linked !== undefined || status !== undefined || isSequenced) packed.push(null)
   if (linked !== undefined) packed.push(packedLinked(linked))
@@ -102,6 +104,8 @@ export function packState(state: DeviceState): Buffer {
   else if (isSequenced) packed.push(null)
   if (isSequenced) packed.push(sequenced.map(packedEnd))
   if (schedules !== undefined) packed.push([latin1(schedules.device), packedUses(schedules.uses)])
+  else if (isThrottled) packed.push(null)
+  if (isThrottled) packed.push(throttles.map(packedThrottle))
   return packr.pack(packed)
 }
 
@@ -115,8 +119,10 @@ function versionOf({
   status,
   sequenced,
   schedules,
+  throttles,
 }: DeviceState): number {
-  if (sequenced.length > 0 || schedules !== undefined || open.some(hasTerms)) return stateVersion
+  const isSequenced = sequenced.length > 0 || open.some(hasTerms)
+  if (isSequenced || schedules !== undefined || throttles.length > 0) return stateVersion
   if (open.some(({ hold }) => hold !== undefined)) return unsequencedVersion
   if (linked !== undefined || status !== undefined) return unheldVersion
   if (fault !== undefined) return faultVersion
@@ -160,6 +166,31 @@ type PackedEnd = [
   place: number,
   outcome: number,
 ]
+
+type PackedThrottle = [
+  code: number,
+  since: number,
+  passed: number,
+  held: number,
+  lastAt: number,
+  sequence: number,
+]
+const packedThrottle = ({
+  code,
+  since,
+  passed,
+  held,
+  lastAt,
+  sequence,
+}: Throttle): PackedThrottle => [code, since, passed, held, lastAt, sequence]
+const throttleIn = ([code, since, passed, held, lastAt, sequence]: PackedThrottle): Throttle => ({
+  code,
+  since,
+  passed,
+  held,
+  lastAt,
+  sequence,
+})
 
 /** True for a request in a sequence, for a later time, or of a schedule. */
 const hasTerms = ({ sequence, future, run }: OpenRequest): boolean =>
@@ -238,7 +269,8 @@ type PackedState = [
   (number | null)?,
   /** From version 7 on. */
   PackedEnd[]?,
-  [device: Uint8Array, uses: unknown]?,
+  ([device: Uint8Array, uses: unknown] | null)?,
+  PackedThrottle[]?,
 ]
 type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>, grants?: PackedGrant[]]
 
@@ -283,6 +315,7 @@ function stateIn(packed: PackedState): DeviceState {
       device: latin1Of(packed[14][0]) as Eui64,
       uses: usesIn(packed[14][1]),
     }
+  if (packed[15]) state.throttles = packed[15].map(throttleIn)
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))

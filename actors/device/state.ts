@@ -37,6 +37,7 @@ import type { KnownSchedules } from './schedule-facts.ts'
 import type { SequencedEnd, SequencePlace } from './sequence-facts.ts'
 import { addPast, type PastCounters } from './past-counters.ts'
 import { isInDoubt, type Keyring, type KeyStage } from './keyring.ts'
+import type { Throttle } from './throttle-facts.ts'
 
 export type OpenRequest = {
   originator: Eui64
@@ -130,7 +131,9 @@ export type DeviceState = EndedRequests & {
    * again is not delivered again. Not in the store: what is decided again was written after that
    * was, and a sleeping device has sent little lately.
    */
-  alerts: { since: number; count: number; recent: readonly RecentPush[] } | undefined
+  alerts: DeviceAlerts | undefined
+  /** Alerts by their codes, and which of them are held (throttle.ts). */
+  throttles: readonly Throttle[]
   past: PastCounters
   /** Undefined while no party has schedules of this device. */
   schedules: KnownSchedules | undefined
@@ -146,7 +149,17 @@ export type DeviceState = EndedRequests & {
   originators: readonly Originator[]
 }
 
-/** A push that was delivered at `time`, UTC ms. */
+/**
+ * Alerts since then, UTC ms: pushes that were delivered, pushes that were taken, and the last ones.
+ */
+export type DeviceAlerts = {
+  readonly since: number
+  readonly count: number
+  readonly taken: number
+  readonly recent: readonly RecentPush[]
+}
+
+/** A push that was taken at `time`, UTC ms. */
 export type RecentPush = { id: RequestCounter; time: number }
 
 const none: readonly never[] = []
@@ -161,6 +174,7 @@ export function emptyState(): DeviceState {
     sentCountersFrom: 0,
     keyring: undefined,
     alerts: undefined,
+    throttles: none,
     ended: noneEnded.ended,
     endedParts: noneEnded.endedParts,
     past: none,

@@ -8,16 +8,17 @@ import { nextChangeMs } from '../../core/registration/rights.ts'
 import { isInDoubt } from './keyring.ts'
 import { waitEndOf } from './sequences.ts'
 import type { DeviceState } from './state.ts'
+import { noticeMs } from './throttle.ts'
 
 /**
  * When something is to happen if no message comes before: an attempt or a deadline of what waits; 0
  * for never.
  */
 export function nextWakeMs(state: DeviceState, now: number): number {
-  let at = Number.POSITIVE_INFINITY
+  let at = noticeMs(state)
   const replacement = isInDoubt(state.keyring) ? state.keyring?.replacement : undefined
   if (replacement && state.keyStep === undefined && replacement.nextAttemptAt > now)
-    at = replacement.nextAttemptAt
+    at = Math.min(at, replacement.nextAttemptAt)
   for (const request of state.open) {
     if (request === state.sent) continue
     at = Math.min(at, waitEndOf(request))

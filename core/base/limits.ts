@@ -2,6 +2,7 @@
  * Every ceiling of Busbar, by name, with its unit and reason. Relations between them are asserted
  * at the end. What an operator may change is in the configuration, with these as defaults.
  */
+import { alertLimits } from './alert-limits.ts'
 import { assert } from './assert.ts'
 import { deviceLimits } from './device-limits.ts'
 import { doorLimits } from './door-limits.ts'
@@ -16,6 +17,7 @@ import { thresholdLimits } from './threshold-limits.ts'
 import { wanLimits } from './wan-limits.ts'
 
 export const limits = {
+  ...alertLimits,
   ...deviceLimits,
   ...doorLimits,
   ...meterPointLimits,

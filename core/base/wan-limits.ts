@@ -81,7 +81,10 @@ export const wanLimits = {
   pushRetryMs: 250,
   /** Lines that say that a push was not delivered come no more often than this; all are counted. */
   pushRefusalLogMs: 1_000,
-  /** Alerts of one device that are delivered within the time; more are counted and dropped. */
+  /**
+   * Pushes of one device that are delivered within the time. Further alerts with a code are held,
+   * or delivered when their code never is (alert-limits.ts); what has no code is refused.
+   */
   deviceAlertsMax: 60,
   deviceAlertsMs: 60_000,
   /**

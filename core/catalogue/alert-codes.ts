@@ -18,6 +18,8 @@ export type AlertCode = {
   readonly isCritical: boolean
   /** Empty where that is not known. */
   readonly recipients: readonly AlertRecipient[]
+  /** False for codes that are delivered however often they come. */
+  readonly isThrottled: boolean
 }
 
 /** Roles of parties that are meant. A meter has one supplier of what is consumed. */
@@ -34,13 +36,18 @@ const recipientsIn = (text: string): AlertRecipient[] =>
         return word as AlertRecipient
       })
 
-export const alertCodes: readonly AlertCode[] = table.codes.map(({ code, name, critical, to }) => ({
-  number: Number.parseInt(code, 16),
-  text: code,
-  name,
-  isCritical: critical,
-  recipients: recipientsIn(to),
-}))
+type Row = { code: string; name: string; critical: boolean; to: string; always?: boolean }
+const rows: readonly Row[] = table.codes
+export const alertCodes: readonly AlertCode[] = rows.map(
+  ({ code, name, critical, to, always }) => ({
+    number: Number.parseInt(code, 16),
+    text: code,
+    name,
+    isCritical: critical,
+    recipients: recipientsIn(to),
+    isThrottled: always !== true,
+  }),
+)
 
 const byNumber = new Map(alertCodes.map((row) => [row.number, row]))
 assert(byNumber.size === alertCodes.length, 'alert-codes.json: a code stands twice')
@@ -52,6 +59,9 @@ for (const { text, number, isCritical } of alertCodes)
 
 /** Undefined for a number that is no alert code. */
 export const alertCodeOf = (number: number): AlertCode | undefined => byNumber.get(number)
+
+/** True for a code of which the excess is held; a message without a known code never is. */
+export const isThrottled = (number: number): boolean => byNumber.get(number)?.isThrottled === true
 
 export const recipientsOfUnknown: readonly AlertRecipient[] = recipientsIn(table.unknown)
 

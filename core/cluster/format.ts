@@ -26,3 +26,5 @@ export const formatWithRecordParts = 2
 export const formatWithMeterPoints = 3
 /** From which format on devices have schedules, sequences and requests for a later time. */
 export const formatWithSchedules = 4
+/** From which format on devices count alerts by their codes, and hold the excess. */
+export const formatWithThrottling = 4

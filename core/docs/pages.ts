@@ -186,13 +186,17 @@ export function alertCodesPage(): string {
       ` as the table says; to the ${recipientsOfUnknown.join(' and the ')} where the recipients of a code are not known, or the message has no code.` +
       ' Parties of `alertsTo` get all alerts while they are registered there, third parties while they have a consent. Of a device without meter points, alerts go' +
       ' to `alertsTo`.',
+    `Of one device and code, ${limits.alertsPassedMax} alerts within ${limits.alertWindowMs / 60_000} minutes are delivered. The rest is held; at the end of that time one` +
+      ' DeviceAlert of kind THROTTLED says how many were held (`throttled_alert_count`), with a number that rises by one with each notice of the device and code' +
+      ' (`throttled_alert_sequence_id`). It goes to the parties that are entitled to the code then. What was held is not delivered later.',
     table(
-      ['Code', 'Meaning', 'Severity', 'Recipients'],
-      alertCodes.map(({ text, name, isCritical, recipients }) => [
+      ['Code', 'Meaning', 'Severity', 'Recipients', 'Throttled'],
+      alertCodes.map(({ text, name, isCritical, recipients, isThrottled }) => [
         text,
         name,
         isCritical ? 'critical' : 'non-critical',
         recipients.join(', ') || 'not known',
+        isThrottled ? 'yes' : 'never',
       ]),
     ),
   )

@@ -27,6 +27,7 @@ const AlertKind = {
   EVENT_NOTIFICATION: 2,
   INFORMATION_REPORT: 3,
   IDENTIFICATION: 4,
+  THROTTLED: 5,
 } as const
 
 /** DeviceAlertSeverity of busbar.v1. */
@@ -87,6 +88,21 @@ export function alertBodyOf({ apduView, alarmView, protection, zone }: Alert): A
   const code = notification && codeIn(notification)
   if (code !== undefined) appendCode(writer, code)
   return { bodyBytes: writer.take(), alertCode: code?.number ?? 0 }
+}
+
+/**
+ * Fields 3 to 17 of a DeviceAlert that stands for `count` alerts with this code which were held;
+ * `sequence` numbers such notices of the device and code. Both unsigned, 32 bits. Owned.
+ */
+export function throttledBodyOf(alertCode: number, sequence: number, count: number): Buffer {
+  const writer = bodies
+  writer.reset()
+  number(writer, 4, AlertKind.THROTTLED)
+  const code = alertCodeOf(alertCode)
+  if (code !== undefined) appendCode(writer, code)
+  number(writer, 16, sequence)
+  number(writer, 17, count)
+  return writer.take()
 }
 
 /**
@@ -228,7 +244,8 @@ function appendReading(
 
 function number(writer: ProtobufWriter, field: number, value: number): void {
   if (value === 0) return
-  writer.octet(tagOf(field, WireType.VARINT))
+  // From field 16 on a tag has two octets.
+  writer.varint(tagOf(field, WireType.VARINT))
   writer.varint(value)
 }
 

@@ -141,6 +141,7 @@ const alertWords: Readonly<Record<number, string>> = {
   [DeviceAlertKind.DEVICE_ALERT_KIND_EVENT_NOTIFICATION]: 'event notification',
   [DeviceAlertKind.DEVICE_ALERT_KIND_INFORMATION_REPORT]: 'information report',
   [DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION]: 'identification',
+  [DeviceAlertKind.DEVICE_ALERT_KIND_THROTTLED]: 'notice of held alerts',
 }
 
 /** Six octets are an OBIS code, fewer an alarm register. */
@@ -164,6 +165,9 @@ export function alertLines(alert: DeviceAlert): string[] {
     `alert  ${alertWords[kind] ?? `kind ${kind}`}  device ${device}`,
     `  received ${timeText(receivedAt)}${clock}, ${protection.join(' and ') || 'not protected'}`,
   ]
+  const { alertCode, alertName, throttledAlertCount: held, throttledAlertSequenceId } = alert
+  if (alertCode !== '') lines.push(`  ${alertCode} ${alertName}`)
+  if (held > 0) lines.push(`  ${held} more were not delivered (notice ${throttledAlertSequenceId})`)
   for (const reading of readings) lines.push(`  ${readingLine(reading)}`)
   for (const value of values) lines.push(`  ${valueText(value, 0)}`)
   if (alarm.length > 0) lines.push(`  alarm ${alarmText(alarm)}`)

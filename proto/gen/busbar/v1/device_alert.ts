@@ -65,6 +65,11 @@ export const DeviceAlertKind = {
   DEVICE_ALERT_KIND_INFORMATION_REPORT: 3,
   /** DEVICE_ALERT_KIND_IDENTIFICATION - Identification of the device, with or without an alarm, and without a notification. */
   DEVICE_ALERT_KIND_IDENTIFICATION: 4,
+  /**
+   * DEVICE_ALERT_KIND_THROTTLED - No message of the device: stands for alerts that were not delivered, because it sent too many
+   * with the same code.
+   */
+  DEVICE_ALERT_KIND_THROTTLED: 5,
 } as const;
 
 export type DeviceAlertKind = typeof DeviceAlertKind[keyof typeof DeviceAlertKind];
@@ -75,6 +80,7 @@ export namespace DeviceAlertKind {
   export type DEVICE_ALERT_KIND_EVENT_NOTIFICATION = typeof DeviceAlertKind.DEVICE_ALERT_KIND_EVENT_NOTIFICATION;
   export type DEVICE_ALERT_KIND_INFORMATION_REPORT = typeof DeviceAlertKind.DEVICE_ALERT_KIND_INFORMATION_REPORT;
   export type DEVICE_ALERT_KIND_IDENTIFICATION = typeof DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION;
+  export type DEVICE_ALERT_KIND_THROTTLED = typeof DeviceAlertKind.DEVICE_ALERT_KIND_THROTTLED;
 }
 
 export function deviceAlertKindFromJSON(object: any): DeviceAlertKind {
@@ -94,6 +100,9 @@ export function deviceAlertKindFromJSON(object: any): DeviceAlertKind {
     case 4:
     case "DEVICE_ALERT_KIND_IDENTIFICATION":
       return DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION;
+    case 5:
+    case "DEVICE_ALERT_KIND_THROTTLED":
+      return DeviceAlertKind.DEVICE_ALERT_KIND_THROTTLED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum DeviceAlertKind");
   }
@@ -111,6 +120,8 @@ export function deviceAlertKindToJSON(object: DeviceAlertKind): string {
       return "DEVICE_ALERT_KIND_INFORMATION_REPORT";
     case DeviceAlertKind.DEVICE_ALERT_KIND_IDENTIFICATION:
       return "DEVICE_ALERT_KIND_IDENTIFICATION";
+    case DeviceAlertKind.DEVICE_ALERT_KIND_THROTTLED:
+      return "DEVICE_ALERT_KIND_THROTTLED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum DeviceAlertKind");
   }
@@ -174,6 +185,13 @@ export interface DeviceAlert {
   alertName: string;
   /** Severity of the alert code. */
   severity: DeviceAlertSeverity;
+  /** Kind THROTTLED: number of this notice, of the device and the alert code; from 1. */
+  throttledAlertSequenceId: number;
+  /**
+   * Kind THROTTLED: how many alerts of the device with this code were not delivered. `received_at`
+   * is the time of the last one.
+   */
+  throttledAlertCount: number;
 }
 
 function createBaseDeviceAlert(): DeviceAlert {
@@ -193,6 +211,8 @@ function createBaseDeviceAlert(): DeviceAlert {
     alertCode: "",
     alertName: "",
     severity: 0,
+    throttledAlertSequenceId: 0,
+    throttledAlertCount: 0,
   };
 }
 
@@ -242,6 +262,12 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     }
     if (message.severity !== 0) {
       writer.uint32(120).int32(message.severity);
+    }
+    if (message.throttledAlertSequenceId !== 0) {
+      writer.uint32(128).uint32(message.throttledAlertSequenceId);
+    }
+    if (message.throttledAlertCount !== 0) {
+      writer.uint32(136).uint32(message.throttledAlertCount);
     }
     return writer;
   },
@@ -379,6 +405,22 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
             message.severity = reader.int32() as any;
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.throttledAlertSequenceId = reader.uint32();
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.throttledAlertCount = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -444,6 +486,16 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
         ? globalThis.String(object.alert_name)
         : "",
       severity: isSet(object.severity) ? deviceAlertSeverityFromJSON(object.severity) : 0,
+      throttledAlertSequenceId: isSet(object.throttledAlertSequenceId)
+        ? globalThis.Number(object.throttledAlertSequenceId)
+        : isSet(object.throttled_alert_sequence_id)
+        ? globalThis.Number(object.throttled_alert_sequence_id)
+        : 0,
+      throttledAlertCount: isSet(object.throttledAlertCount)
+        ? globalThis.Number(object.throttledAlertCount)
+        : isSet(object.throttled_alert_count)
+        ? globalThis.Number(object.throttled_alert_count)
+        : 0,
     };
   },
 
@@ -494,6 +546,12 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     if (message.severity !== 0) {
       obj.severity = deviceAlertSeverityToJSON(message.severity);
     }
+    if (message.throttledAlertSequenceId !== 0) {
+      obj.throttledAlertSequenceId = Math.round(message.throttledAlertSequenceId);
+    }
+    if (message.throttledAlertCount !== 0) {
+      obj.throttledAlertCount = Math.round(message.throttledAlertCount);
+    }
     return obj;
   },
 
@@ -517,6 +575,8 @@ export const DeviceAlert: MessageFns<DeviceAlert> = {
     message.alertCode = object.alertCode ?? "";
     message.alertName = object.alertName ?? "";
     message.severity = object.severity ?? 0;
+    message.throttledAlertSequenceId = object.throttledAlertSequenceId ?? 0;
+    message.throttledAlertCount = object.throttledAlertCount ?? 0;
     return message;
   },
 };
