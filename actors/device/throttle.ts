@@ -78,7 +78,7 @@ export function tellHeld(
     const bodyBytes = throttledBodyOf(code, sequence, held)
     for (const party of recipients)
       out.deliveries.push({ party, receivedAt: lastAt, time: now, bodyBytes })
-    // Whoever was entitled to them is so no more: operators see it in the metrics.
+    // Nobody is entitled to them any more: operators see it in the metrics.
     if (recipients.length === 0)
       out.effects.push({ type: 'ALARM', code: 'DEVICE_ALERT_UNADDRESSED' })
   }
