@@ -40,7 +40,11 @@ t.test('ticks, chain links and envelopes of a later version are told from damage
   envelope[offsetOf.kind] = 2
   t.throws(() => checkEnvelope(envelope, 0), later, 'layout')
   const unknown = envelopeOf({})
-  unknown[offsetOf.kind + 1] = 200
+  const kinds = new Set<number>(Object.values(Kind))
+  const unassigned = Array.from({ length: 256 }, (_, number) => number).findLast(
+    (number) => number > 0 && !kinds.has(number),
+  )
+  unknown[offsetOf.kind + 1] = unassigned!
   t.throws(() => checkEnvelope(unknown, 0), later, 'kind')
   envelope[offsetOf.kind] = 99
   t.throws(() => checkEnvelope(envelope, 0), { code: 'ENVELOPE_MALFORMED' })
