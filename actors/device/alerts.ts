@@ -19,7 +19,7 @@ import type { DeviceAlerted } from './facts.ts'
 import { isFreshPush, notedPush, setOf } from './keyring.ts'
 import type { Arrived } from '../kind/messages.ts'
 import type { PushOpened } from './messages.ts'
-import type { DeviceAlerts, DeviceState } from './state.ts'
+import type { DeviceAlerts, DeviceState, RecentPush } from './state.ts'
 import { CodeCounter, evolveTaken, tellHeld } from './throttle.ts'
 import type { AlertsTaken, CodeCount } from './throttle-facts.ts'
 
@@ -43,9 +43,12 @@ const roomOf = ({ alerts }: DeviceState, now: number): number =>
 const isWithin = (since: number, now: number): boolean =>
   now >= since && now - since < limits.deviceAlertsMs
 
-/** What a device says in the same octets later on is another event. */
-const isRepeat = (time: number, now: number): boolean =>
-  now >= time && now - time < limits.deviceAlertRepeatMs
+/**
+ * What a device says in the same octets later on is another event. What the process with its
+ * connection sends again has its time, whatever the clocks of hosts say.
+ */
+const isSame = ({ time, receivedAt }: RecentPush, cameAt: number, now: number): boolean =>
+  receivedAt === cameAt || (now >= time && now - time < limits.deviceAlertRepeatMs)
 
 export function decidePush(
   state: DeviceState,
@@ -77,9 +80,9 @@ export function decideOpened(
   directory: Directory,
   out: DeviceOutbox,
 ): void {
-  const { id, outcome, opened } = message
+  const { id, outcome, opened, receivedAt } = message
   if (errorCodeOf(outcome) !== 'OK') return acknowledge(out, message, outcome, now)
-  if (state.alerts?.recent.some((one) => one.id === id && isRepeat(one.time, now)))
+  if (state.alerts?.recent.some((one) => one.id === id && isSame(one, receivedAt, now)))
     return acknowledge(out, message, accepted, now)
   const refusal = refusalOf(state, now)
   if (refusal !== undefined) return refuse(out, message, refusal, now)
@@ -93,7 +96,7 @@ export function decideOpened(
   tellHeld(state, now, directory, out)
   const about = { time: now, id, ...(counters && { counters }) }
   const { counts, deliveries } = sorted
-  if (counts.length > 0) out.facts.push({ type: 'ALERTS_TAKEN', ...about, counts })
+  if (counts.length > 0) out.facts.push({ type: 'ALERTS_TAKEN', ...about, receivedAt, counts })
   else out.facts.push({ type: 'DEVICE_ALERTED', ...about })
   out.deliveries.push(...deliveries)
   acknowledge(out, message, accepted, now)
@@ -138,7 +141,7 @@ const nobodyOf = ({ linked }: DeviceState): ErrorCode =>
 
 /** Applies DEVICE_ALERTED and ALERTS_TAKEN. */
 export function alerted(state: DeviceState, fact: DeviceAlerted | AlertsTaken): void {
-  const { time, id, counters } = fact
+  const { time, counters } = fact
   notedPush(state.keyring, counters)
   const { since, count, taken, recent } = state.alerts ?? noAlerts
   const isRecent = isWithin(since, time)
@@ -147,9 +150,14 @@ export function alerted(state: DeviceState, fact: DeviceAlerted | AlertsTaken): 
     since: isRecent ? since : time,
     count: (isRecent ? count : 0) + Number(isDelivered),
     taken: (isRecent ? taken : 0) + 1,
-    recent: [...recent, { id, time }].slice(-limits.deviceAlertsRememberedMax),
+    recent: [...recent, recentOf(fact)].slice(-limits.deviceAlertsRememberedMax),
   }
   if (fact.type === 'ALERTS_TAKEN') evolveTaken(state, fact.counts, time)
+}
+
+const recentOf = (fact: DeviceAlerted | AlertsTaken): RecentPush => {
+  const { id, time } = fact
+  return fact.type === 'ALERTS_TAKEN' ? { id, time, receivedAt: fact.receivedAt } : { id, time }
 }
 
 const noAlerts: DeviceAlerts = { since: 0, count: 0, taken: 0, recent: [] }

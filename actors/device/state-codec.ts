@@ -28,7 +28,7 @@ import {
   type OpenRequest,
   type Originator,
 } from './state.ts'
-import type { Throttle } from './throttle-facts.ts'
+import { packedThrottles, throttlesIn, type PackedThrottles } from './throttle-codec.ts'
 
 /**
  * Without keys a state is as it was in version 1, and says so: a version that reads only that still
@@ -105,7 +105,7 @@ export function packState(state: DeviceState): Buffer {
   if (isSequenced) packed.push(sequenced.map(packedEnd))
   if (schedules !== undefined) packed.push([latin1(schedules.device), packedUses(schedules.uses)])
   else if (isThrottled) packed.push(null)
-  if (isThrottled) packed.push(throttles.map(packedThrottle))
+  if (isThrottled) packed.push(packedThrottles(state))
   return packr.pack(packed)
 }
 
@@ -166,31 +166,6 @@ type PackedEnd = [
   place: number,
   outcome: number,
 ]
-
-type PackedThrottle = [
-  code: number,
-  since: number,
-  passed: number,
-  held: number,
-  lastAt: number,
-  sequence: number,
-]
-const packedThrottle = ({
-  code,
-  since,
-  passed,
-  held,
-  lastAt,
-  sequence,
-}: Throttle): PackedThrottle => [code, since, passed, held, lastAt, sequence]
-const throttleIn = ([code, since, passed, held, lastAt, sequence]: PackedThrottle): Throttle => ({
-  code,
-  since,
-  passed,
-  held,
-  lastAt,
-  sequence,
-})
 
 /** True for a request in a sequence, for a later time, or of a schedule. */
 const hasTerms = ({ sequence, future, run }: OpenRequest): boolean =>
@@ -270,7 +245,7 @@ type PackedState = [
   /** From version 7 on. */
   PackedEnd[]?,
   ([device: Uint8Array, uses: unknown] | null)?,
-  PackedThrottle[]?,
+  PackedThrottles?,
 ]
 type PackedLinks = [last: number, links: ReturnType<typeof packedLinks>, grants?: PackedGrant[]]
 
@@ -315,7 +290,7 @@ function stateIn(packed: PackedState): DeviceState {
       device: latin1Of(packed[14][0]) as Eui64,
       uses: usesIn(packed[14][1]),
     }
-  if (packed[15]) state.throttles = packed[15].map(throttleIn)
+  if (packed[15]) Object.assign(state, throttlesIn(packed[15]))
   if (record !== null) state.record = decodeDeviceRecord(record)
   if (open.length > 0) state.open = open.map(unpackRequest)
   if (count > 0) Object.assign(state, endedIn(endedBytes, count, nextIndex))

@@ -128,8 +128,8 @@ export type DeviceState = EndedRequests & {
   keyring: Keyring | undefined
   /**
    * Alerts since then, UTC ms, and the pushes that the last ones were, so that one which is decided
-   * again is not delivered again. Not in the store: what is decided again was written after that
-   * was, and a sleeping device has sent little lately.
+   * again is not delivered again. Not in the store, but for the counted ones while something is
+   * counted (throttle-codec.ts): a sleeping device has sent little lately.
    */
   alerts: DeviceAlerts | undefined
   /** Alerts by their codes, and which of them are held (throttle.ts). */
@@ -159,8 +159,13 @@ export type DeviceAlerts = {
   readonly recent: readonly RecentPush[]
 }
 
-/** A push that was taken at `time`, UTC ms. */
-export type RecentPush = { id: RequestCounter; time: number }
+/** A push that was taken at `time`, and came in at `receivedAt`, both UTC ms. */
+export type RecentPush = {
+  readonly id: RequestCounter
+  readonly time: number
+  /** Of one whose alerts are counted. */
+  readonly receivedAt?: number
+}
 
 const none: readonly never[] = []
 

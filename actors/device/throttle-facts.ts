@@ -37,6 +37,8 @@ export type AlertsTaken = Pick<Using, 'counters'> & {
   /** UTC ms. */
   time: number
   id: RequestCounter
+  /** When it came in, UTC ms, by the clock of the process that has the connection. */
+  receivedAt: number
   counts: readonly CodeCount[]
 }
 
@@ -54,15 +56,19 @@ export type HeldAlertsTold = {
 export type ThrottleFact = AlertsTaken | HeldAlertsTold
 
 const countBytes = 6
+const timeBytes = 6
+const takenFrontBytes = timeBytes + 1
 const toldBytes = 10
 
-/** `length of the counters u8 | counters | (code u16 | passed u16 | held u16) …` */
-export function takenBody({ counters, counts }: AlertsTaken): Buffer {
+/** `received u48 | length of the counters u8 | counters | (code u16 | passed u16 | held u16) …` */
+export function takenBody({ receivedAt, counters, counts }: AlertsTaken): Buffer {
   const countersOctets = countersBody(counters)
-  const body = Buffer.alloc(1 + countersOctets.length + counts.length * countBytes)
-  body[0] = countersOctets.length
-  body.set(countersOctets, 1)
-  let at = 1 + countersOctets.length
+  const countsAt = takenFrontBytes + countersOctets.length
+  const body = Buffer.alloc(countsAt + counts.length * countBytes)
+  body.writeUIntBE(receivedAt, 0, timeBytes)
+  body[timeBytes] = countersOctets.length
+  body.set(countersOctets, takenFrontBytes)
+  let at = countsAt
   for (const { code, passed, held } of counts) {
     body.writeUInt16BE(code, at)
     body.writeUInt16BE(passed, at + 2)
@@ -84,10 +90,10 @@ export function readThrottleFact(buffer: Buffer, at: number): ThrottleFact | und
 
 function readTaken(buffer: Buffer, at: number): AlertsTaken {
   const body = copyOf(readVersioned(buffer, at, 'alerts taken'))
-  const from = 1 + (body[0] ?? 0)
+  const from = takenFrontBytes + (body[timeBytes] ?? 0)
   if (body.length < from || (body.length - from) % countBytes !== 0)
     throw new BrokerError('ENVELOPE_MALFORMED', 'alerts taken')
-  const counters = countersIn(body.subarray(1, from))
+  const counters = countersIn(body.subarray(takenFrontBytes, from))
   const counts: CodeCount[] = []
   for (let next = from; next < body.length; next += countBytes)
     counts.push({
@@ -99,6 +105,7 @@ function readTaken(buffer: Buffer, at: number): AlertsTaken {
     type: 'ALERTS_TAKEN',
     time: readTime(buffer, at),
     id: readRequestCounter(buffer, at + offsetOf.counter),
+    receivedAt: body.readUIntBE(0, timeBytes),
     counts,
     ...(counters && { counters }),
   }

@@ -191,6 +191,14 @@ t.test('the same push again is counted once', async (t) => {
   for (let i = 0; i < 3 * alertsPassedMax; i++) storm.push(undervoltage)
   storm.feed('device', device, storm.message(3 * alertsPassedMax, [undervoltage]))
   storm.feed('device', device, storm.message(1, [undervoltage]))
+  const again = storm.message(2, [undervoltage])
+  const actor = storm.device(device)
+  actor.state = deviceKind.unpackState(deviceKind.packState(actor.state))
+  storm.feed('device', device, again)
+  // The process with the connection sends it again, to a host with another clock.
+  storm.now += alertWindowMs / 2
+  storm.feed('device', device, again)
+  storm.now -= alertWindowMs / 2
   storm.now += alertWindowMs
   storm.wake()
   t.match(storm.notices, [{ count: 2 * alertsPassedMax }])
@@ -238,8 +246,8 @@ t.test('facts and damaged ones', async (t) => {
   const counters = { number: 1, next: 5, received: 4 }
   const counts = [{ code: undervoltage, passed: 1, held: 2 }]
   const facts: DeviceFact[] = [
-    { type: 'ALERTS_TAKEN', time: 5, id: pushId, counts, counters },
-    { type: 'ALERTS_TAKEN', time: 5, id: pushId, counts },
+    { type: 'ALERTS_TAKEN', time: 5, id: pushId, receivedAt: 4, counts, counters },
+    { type: 'ALERTS_TAKEN', time: 5, id: pushId, receivedAt: 4, counts },
     { type: 'HELD_ALERTS_TOLD', time: 6, code: joined, sequence: 0xffff_ffff, count: 0xffff_ffff },
   ]
   for (const fact of facts) t.same(throughLedger(deviceKind, device, fact), fact)
@@ -248,7 +256,7 @@ t.test('facts and damaged ones', async (t) => {
   evolve(state, { type: 'HELD_ALERTS_TOLD', time: 6, code: undervoltage, sequence: 7, count: 2 })
   t.match(state.throttles, [{ code: undervoltage, held: 0, sequence: 7 }])
   for (const kind of [Kind.ALERTS_TAKEN, Kind.HELD_ALERTS_TOLD])
-    for (const body of [Buffer.of(1, 200), Buffer.of(1, 0, 1), Buffer.of(0)])
+    for (const body of [Buffer.of(1, 0, 0, 0, 0, 0, 0, 200), Buffer.of(1, 0, 1), Buffer.of(0)])
       t.throws(() => deviceKind.readFact(envelopeOf({ kind, device, body }), 0), {
         code: 'ENVELOPE_MALFORMED',
       })

@@ -26,6 +26,7 @@ import type { LedgerMessage } from '../../core/ports/ledger.ts'
 import type { Checkpoint } from '../../core/ports/store.ts'
 import { requestName } from './names.ts'
 import { Registrations } from './registrations.ts'
+import { Alerts } from './alerts.ts'
 import { FutureRequests } from './future.ts'
 import { Schedules } from './schedules.ts'
 import { Sequences } from './sequences.ts'
@@ -63,6 +64,7 @@ export class LedgerChecker {
   readonly future = new FutureRequests((what, request) => this.fault(what, request))
   readonly sequences = new Sequences((what, request) => this.fault(what, request))
   readonly registrations = new Registrations((what, request) => this.fault(what, request))
+  readonly alerts = new Alerts((what) => this.fault(what), this.registrations)
   /** Ticks that the ledger has forgotten, from its beginning. */
   forgottenCount = 0
   /** Called with each fact of the ledger. */
@@ -92,6 +94,8 @@ export class LedgerChecker {
     if (!subject.startsWith('log.')) return
     const tick: Tick = { sequence, lastDeliveries: new Map() }
     this.ticks.push(tick)
+    this.registrations.beginTick()
+    this.alerts.beginTick()
     readTickMessage(
       data,
       (partition, frame) => {
@@ -111,6 +115,7 @@ export class LedgerChecker {
           const deliveryId = deliveryIdOf(sequence, index++)
           tick.lastDeliveries.set(party, deliveryId)
           this.sequences.readDelivery(frame, at)
+          this.alerts.readDelivery(frame, at, party)
           // An alert ends no request.
           if (readKind(frame, at) !== Kind.RESPONSE) return
           this.readDeliveryAt(frame, at, party, { sequence, deliveryId })
@@ -134,6 +139,7 @@ export class LedgerChecker {
     this.thresholds.readDeviceFact(readTarget(frame, at), fact)
     this.registrations.readDeviceFact(readTarget(frame, at), fact)
     this.sequences.readDeviceFact(readTarget(frame, at), fact)
+    this.alerts.readDeviceFact(readTarget(frame, at), fact)
     this.future.readDeviceFact(readTarget(frame, at), fact)
     this.schedules.readDeviceFact(readTarget(frame, at), fact)
     this.onFact(readTarget(frame, at), fact)

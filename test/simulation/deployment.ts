@@ -36,13 +36,15 @@ import { SimCursorStore, SimLedger } from '../../core/ports/sim/ledger.ts'
 import { SimSnapshotStore } from '../../core/ports/sim/snapshots.ts'
 import type { PartitionStore } from '../../core/ports/store.ts'
 import type { Wan } from '../../core/ports/wan.ts'
+import { PushSender } from '../../core/wan/pushes/push-sender.ts'
 import { hostedDeviceOf, type DeviceBehaviour } from '../support/device-behaviour.ts'
 import { deviceKey } from '../support/envelopes.ts'
 import { vault } from '../support/keys.ts'
 import { hostedTrial } from '../support/trial-kind.ts'
+import { alertedParties } from './alerts.ts'
 import type { LedgerChecker } from './checkers.ts'
 import { Disks } from './disks.ts'
-import type { Faults } from './faults.ts'
+import type { Chance, Faults } from './faults.ts'
 import { Gateway } from './gateway.ts'
 import { Life } from './life.ts'
 import { Meters, nameIn } from './meters.ts'
@@ -189,6 +191,17 @@ export class Deployment {
     const directory = new Owners({ ...base, log: silentLog, partitionCount })
     await directory.start()
     const ports = { ...base, directory, keys: vault }
+    const pushes = new PushSender({
+      bus: shared.bus,
+      directory,
+      clock,
+      random: seededRandom(1),
+      log: silentLog,
+      metrics: noMetrics,
+    })
+    this.sendAlerts = (draw) => {
+      for (const push of this.checker.alerts.pushes(draw)) pushes.send(push)
+    }
     const entries = Array.from({ length: meterCount }, (_, meter) => this.entryOf(meter))
     let isDone = false
     void registerDevices(entries, ports).then(() => (isDone = true))
@@ -265,9 +278,13 @@ export class Deployment {
 
   private entryOf(meter: number) {
     const isLinked = this.hasMeterPoints && linkedMeters.includes(meter)
-    return entryOf(meter, isLinked ? meterPointsOf(meter) : [])
+    const { record, ...entry } = entryOf(meter, isLinked ? meterPointsOf(meter) : [])
+    const isAlerting = !isLinked && !this.faults.isLeftOut('meters send alerts')
+    return { ...entry, record: isAlerting ? { ...record, alertsTo: alertedParties } : record }
   }
 
+  /** As a meter does, several in a row. */
+  sendAlerts: (draw: Chance) => void = () => undefined
   /** As a registration system does. */
   changeSupplier: (index: number, number: number) => void = () => undefined
   /** Grants a consent of the third party, withdraws one, or lets a tenancy begin. */

@@ -54,6 +54,7 @@ export const faultKinds = [
   'requests are sequenced',
   'requests are for a later time',
   'schedules run',
+  'meters send alerts',
   'gateways die or are paused',
   'parties stall',
   'the directory is followed slowly',

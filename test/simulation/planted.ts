@@ -14,6 +14,7 @@ import { pastCountOf } from '../../actors/device/past-counters.ts'
 import { packState, unpackState } from '../../actors/device/state-codec.ts'
 import { emptyDirectory } from '../../core/access/directory.ts'
 import type { ActorKind } from '../../actors/kind/actor-kind.ts'
+import type { DeliverAlert } from '../../actors/kind/effects.ts'
 import { thresholdKind } from '../../actors/threshold/threshold-kind.ts'
 import { trialKind } from '../support/trial-kind.ts'
 import type { LedgerMessage } from '../../core/ports/ledger.ts'
@@ -326,6 +327,56 @@ export const planted: Readonly<Record<string, Plant>> = {
         for (const { originator, sequence } of state.open)
           if (sequence?.preceding === fact.counter && originator === fact.originator)
             Object.assign(sequence, { isWaiting: false })
+      },
+      park,
+    },
+  },
+  'an alert goes to every supplier': {
+    behaviour: {
+      decide(state, message, now, directory, out) {
+        decide(state, message, now, directory, out)
+        const [alert] = out.deliveries.filter((one) => 'party' in one && one.isOfDcc !== true)
+        if (message.type !== 'PUSH_OPENED' || alert === undefined) return
+        for (const { id } of directory.parties.values())
+          if (out.deliveries.every((one) => !('party' in one) || one.party !== id))
+            out.deliveries.push({ ...(alert as DeliverAlert), party: id })
+      },
+      evolve,
+      park,
+    },
+  },
+  'held alerts are not persisted': {
+    store: (store) => ({
+      ...store,
+      save: (changes) => {
+        const states = new Map(changes.states)
+        for (const [device, packed] of states) {
+          if (kindOfActor(device) !== ActorKindNumber.DEVICE) continue
+          states.set(device, packState({ ...unpackState(packed), throttles: [] }))
+        }
+        return store.save({ ...changes, states })
+      },
+    }),
+  },
+  'a notice counts one too few': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        if (fact.type !== 'ALERTS_TAKEN') return
+        state.throttles = state.throttles.map((one) =>
+          one.held > 1 && one.lastAt === fact.time ? { ...one, held: one.held - 1 } : one,
+        )
+      },
+      park,
+    },
+  },
+  'a push that comes again is counted again': {
+    behaviour: {
+      decide,
+      evolve(state, fact) {
+        evolve(state, fact)
+        if (state.alerts !== undefined) state.alerts = { ...state.alerts, recent: [] }
       },
       park,
     },

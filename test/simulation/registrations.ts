@@ -47,6 +47,8 @@ type Link = { link: number; rights?: Rights }
 export class Registrations {
   private readonly items = new Map<Eui64, KnownItem[]>()
   private readonly links = new Map<Eui64, Map<MeterPointId, Link>>()
+  /** Of the devices that change in the tick that is read, before each change. */
+  private readonly linksBefore = new Map<Eui64, Link[][]>()
   private readonly fault: (what: string, request?: string) => void
   /** Meter points whose registration nobody has answered yet. */
   private readonly busy = new Set<MeterPointId>()
@@ -97,7 +99,16 @@ export class Registrations {
     this.items.set(point, [...(this.items.get(point) ?? []), ...fact.items])
   }
 
+  beginTick(): void {
+    this.linksBefore.clear()
+  }
+
   readDeviceFact(device: Eui64, fact: DeviceFact): void {
+    const { type } = fact
+    if (type === 'DEVICE_REMOVED' || type === 'DEVICE_LINKED' || type === 'RIGHTS_RECEIVED') {
+      const points = [...(this.links.get(device) ?? [])].map(([, link]) => ({ ...link }))
+      this.linksBefore.set(device, [...(this.linksBefore.get(device) ?? []), points])
+    }
     if (fact.type === 'DEVICE_REMOVED') this.links.delete(device)
     else if (fact.type === 'DEVICE_LINKED') {
       const before = this.links.get(device)
@@ -129,6 +140,24 @@ export class Registrations {
       ),
     )
     if (!isNamed) this.fault('accepted although its party is not registered there', request)
+  }
+
+  /**
+   * Is `party` registered at a meter point of the device at `atMs`, by what the device knew at some
+   * point of the tick that is read? Undefined for a device without meter points.
+   */
+  isRegistered(device: Eui64, party: Eui64, atMs: number): boolean | undefined {
+    const present = [...(this.links.get(device)?.values() ?? [])]
+    const known = [present, ...(this.linksBefore.get(device) ?? [])]
+    if (known.every((links) => links.length === 0)) return undefined
+    return known.some((links) =>
+      links.some(({ rights }) =>
+        rights?.periods.some(
+          ({ participant, fromMs, toMs }) =>
+            partyOf(Number(participant.slice(1))).id === party && fromMs <= atMs && atMs < toMs,
+        ),
+      ),
+    )
   }
 
   /** A device has ended `request` well: its outcome goes to the party. */

@@ -4,6 +4,7 @@
  * same seed gives the same life.
  */
 import { createHash } from 'node:crypto'
+import { limits } from '../../core/base/limits.ts'
 import { LedgerChecker, type Violation } from './checkers.ts'
 import { Deployment, gatewayIds, supplierCount, type Plant } from './deployment.ts'
 import { Chance, Faults, type FaultKind } from './faults.ts'
@@ -57,6 +58,8 @@ const deadlineGraceMs = 120_000
  */
 const aliveMsMax = 150_000
 const drainedMsMax = 300_000
+/** The furthest that a clock is set, trouble.ts. */
+const clockStepMsMax = 86_400_000
 
 export async function simulate(
   seed: number,
@@ -94,6 +97,8 @@ export async function simulate(
   const scheduling = new Chance(seed, 'schedules')
   const isScheduled = !without.has('schedules run') && scheduling.is(0.6)
   let scheduleCount = 0
+  const alerting = new Chance(seed, 'alerts')
+  const isAlerting = !without.has('meters send alerts') && alerting.is(0.6)
   const operators = new Operators(seed, deployment, checker)
   const violationNow = (): Violation | undefined => {
     checker.standings.judge()
@@ -120,6 +125,7 @@ export async function simulate(
       scheduling
         .oneOf(suppliers)
         .createSchedule(scheduling.pick(meterCount), ++scheduleCount, scheduling)
+    if (isAlerting && alerting.is(0.2)) deployment.sendAlerts(alerting)
     if (work.is(0.08)) deployment.replaceKeys(work.pick(meterCount))
     if (trialWork.is(0.5))
       deployment.addToTrial(trialWork.pick(meterCount), trialWork.is(0.5) ? trialWork.pick(8) : 0)
@@ -131,7 +137,7 @@ export async function simulate(
   }
 
   // A request for a later time waits by the clock of its host, and so does a schedule.
-  deployment.setClocks(isFuture || isScheduled)
+  deployment.setClocks(isFuture || isScheduled || isAlerting)
   faults.areOn = false
   note('faults stop')
   deployment.mend()
@@ -163,6 +169,12 @@ export async function simulate(
     checker.checkAlive(clock.elapsedMs(), stoppedAt, deadlineGraceMs, aliveMsMax)
     violation ??= violationNow()
   } while (violation === undefined && open.length > 0 && waitedMs() < drainedMsMax)
+  if (isAlerting && violation === undefined) {
+    await deployment.pass(limits.alertWindowMs + aliveMsMax)
+    // A window that began on a clock which was ahead is over later by as much.
+    if (checker.alerts.isHolding) await deployment.pass(clockStepMsMax)
+    checker.alerts.checkTold()
+  }
   checker.trials.checkOwed()
   checker.sequences.checkTold()
   checker.schedules.checkMade(clock.now())

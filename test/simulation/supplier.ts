@@ -253,7 +253,7 @@ export class Supplier {
     let last = 0
     for (const { deliveryId, content } of deliveries) {
       const id = Number(deliveryId)
-      if (content?.$case === 'dccAlert') {
+      if (content?.$case === 'dccAlert' || content?.$case === 'alert') {
         last = id
         continue
       }
